@@ -1,0 +1,27 @@
+"""Every tensor shape of the project, named once. Metres, radians, camera frame x right, y down, z forward."""
+
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+Scalar = Float[Tensor, ""]
+Rotations = Float[Tensor, "*b 16 3 3"]  # root then 15 finger joints in MANO order; absolute (flat hand = identity)
+FingerRotations = Float[Tensor, "*b 15 3 3"]  # the same without the root
+Betas = Float[Tensor, "*b 10"]  # shape, in standard deviations
+Translation = Float[Tensor, "*b 3"]  # metres
+Vertices = Float[Tensor, "*b 778 3"]  # metres
+Joints = Float[Tensor, "*b 21 3"]  # metres, SNAP-21 order
+Joints2D = Float[Tensor, "*b 21 2"]  # pixels, or crop coordinates in [-1, 1] where the docstring says so
+JointMask = Bool[Tensor, "*b 21"]  # True = labelled or seen
+Faces = Int[Tensor, "f 3"]  # vertex indices, counter-clockwise seen from outside
+Intrinsics = Float[Tensor, "*b 3 3"]  # pixels
+Images = Float[Tensor, "b 3 h w"]  # RGB in [0, 1]
+RawImages = UInt8[Tensor, "b 3 h w"]  # RGB in 0..255, before it reaches the device
+Mask = Bool[Tensor, " b"]
+Side = Int[Tensor, " b"]  # 0 = left, 1 = right
+
+Signal = Float[Tensor, " b *x"]  # whatever is being diffused
+Time = Int[Tensor, " b"]  # diffusion time, 0 (nearly clean) to T - 1 (noise)
+Tokens = Float[Tensor, "b n d"]
+TokenMask = Bool[Tensor, "b n"]  # True = usable
+Pooled = Float[Tensor, "b p"]
+Features = Float[Tensor, "b v c"]  # per-vertex channels on one level of the mesh hierarchy
