@@ -1,0 +1,144 @@
+"""What every dataset of hands does alike: views, loaders, mixed batches, resuming, images to the device as bytes."""
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from datamodules.augment import Augment
+from datamodules.batches import PoseSource, TrainBatches, TrainLoader, one_thread
+from datamodules.hand_view import HandView
+from datamodules.scene import Scenes, Split
+from zoo.batch import HandBatch
+
+_AUGMENT = Augment()
+
+
+class HandData(LightningDataModule, ABC):
+    """A dataset of hands as batches of crops.
+
+    Training batch number k is a function of the seed and of k, so that a resumed run sees what an uninterrupted one
+    would have seen. Datasets say how to read a split, and may add an endless source of pose-only hands.
+
+    Args:
+        batch_size: Rows a batch on one device.
+        size: Side of a crop, pixels.
+        margin: Side of a crop over the longer side of the box of the hand's joints.
+        images: Whether rows have images at all.
+        image_fraction: Part of a training batch that has images; the other rows are pose-only.
+        batches_per_epoch: Length of a training epoch; None is once through the images.
+        augment: Random changes of training crops; null for none.
+        workers: Processes that read ahead; 0 reads in the training process.
+        seed: Decides order and random changes.
+    """
+
+    tips: tuple[int, int, int, int, int] | None = None  # vertices of thumb to pinky tip, where they are not the model's
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        size: int = 128,
+        margin: float = 1.5,
+        images: bool = True,
+        image_fraction: float = 1.0,
+        batches_per_epoch: int | None = None,
+        augment: Augment | None = _AUGMENT,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= image_fraction <= 1:
+            raise ValueError(
+                f"image_fraction={image_fraction} is not a part of a batch. "
+                "Set --data.image_fraction to a number from 0 to 1."
+            )
+        if batch_size < 1 or size < 8 or workers < 0 or (batches_per_epoch is not None and batches_per_epoch < 1):
+            raise ValueError(
+                f"batch_size={batch_size}, size={size}, workers={workers}, batches_per_epoch={batches_per_epoch}: "
+                "at least 1 row, 8 pixels, 0 workers and 1 batch are needed. Set --data.NAME of the one that is less."
+            )
+        self.batch_size = batch_size
+        self.size = size
+        self.margin = margin
+        self.images = images
+        self.image_fraction = image_fraction
+        self.batches_per_epoch = batches_per_epoch
+        self.augment = augment
+        self.workers = workers
+        self.seed = seed
+
+    @abstractmethod
+    def scenes(self, split: Split) -> Scenes | None:
+        """The scenes of a split; None only for a training split that is all `poses`."""
+
+    def poses(self) -> PoseSource | None:
+        """Where pose-only training rows come from; None takes them from the training scenes."""
+        return None
+
+    def view(self, split: Split) -> HandView:
+        """The hands of a split as crops; only training crops are varied."""
+        scenes = self.scenes(split)
+        if scenes is None:
+            raise ValueError(f"{type(self).__name__} has no scenes in its {split} split. Choose another split.")
+        augment = self.augment if split == "train" else None
+        return HandView(scenes, self.size, self.margin, augment=augment, seed=self.seed, images=self.images)
+
+    def train_batches(self) -> TrainBatches:
+        """The training batches by number, for this device."""
+        poses = self.poses()
+        image_rows = round(self.batch_size * self.image_fraction) if self.images else 0
+        view = None if poses is not None and not image_rows else self.view("train")
+        return TrainBatches(
+            view,
+            poses,
+            size=self.batch_size,
+            image_rows=image_rows,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def train_dataloader(self) -> TrainLoader:
+        batches = self.train_batches()
+        length = self.batches_per_epoch or batches.once_through()
+        part: int | float = getattr(self.trainer, "overfit_batches", 0)
+        if part:
+            batches.cycle = max(1, int(part * length) if isinstance(part, float) else part)
+        return TrainLoader(batches, length, self._reached, self.workers)
+
+    def val_dataloader(self) -> DataLoader[HandBatch]:
+        return self._in_order("val")
+
+    def test_dataloader(self) -> DataLoader[HandBatch]:
+        return self._in_order("test")
+
+    def predict_dataloader(self) -> DataLoader[HandBatch]:
+        return self._in_order("predict")
+
+    def on_after_batch_transfer(self, batch: HandBatch, dataloader_idx: int) -> HandBatch:
+        """Bytes travel to the device and become numbers in [0, 1] there."""
+        image = batch["image"]
+        return batch if image.is_floating_point() else {**batch, "image": image.float() / 255}
+
+    def _reached(self) -> int:
+        """Batches trained on so far. Unlike the other counters this one neither restarts nor runs ahead."""
+        progress: Any = self.trainer and self.trainer.fit_loop.epoch_loop.batch_progress.total
+        return progress.processed if progress else 0
+
+    def _in_order(self, split: Split) -> DataLoader[HandBatch]:
+        warnings.filterwarnings("ignore", r".*does not have many workers")  # that is the user's --data.workers
+        return DataLoader(
+            self.view(split),
+            batch_size=self.batch_size,
+            num_workers=self.workers,
+            collate_fn=_as_is,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=one_thread,
+        )
+
+
+def _as_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,152 @@
+"""Training batches by number, and a loader that goes on wherever the trainer is."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, reduce
+from itertools import count
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.hand_view import HandView, join
+from datamodules.scene import IntArray
+from zoo.batch import HandBatch
+
+
+class PoseSource(Protocol):
+    """An endless supply of hands without images."""
+
+    def batch(self, k: int, n: int) -> HandBatch:
+        """Batch `k` of `n` rows: a function of `k` and `n` alone."""
+
+
+class TrainBatches(Dataset[HandBatch]):
+    """Training batch `k`, a function of the seed and of `k` alone.
+
+    Args:
+        view: Hands from a dataset, or None: then every row comes from `poses`.
+        poses: Where rows without an image come from; None takes them from `view`, without opening their images.
+        size: Rows a batch on one device.
+        image_rows: How many of them have an image; they come first.
+        seed: Decides the order.
+        cycle: Repeats the first so many batches for ever; None for no repetition.
+        rank: Which of `world` devices this is.
+        world: How many devices share a step.
+    """
+
+    def __init__(
+        self,
+        view: HandView | None,
+        poses: PoseSource | None,
+        *,
+        size: int,
+        image_rows: int,
+        seed: int = 0,
+        cycle: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.view = view
+        self.poses = poses
+        self.seed, self.cycle, self.rank, self.world = seed, cycle, rank, world
+        if view is None and poses is None:
+            raise ValueError("TrainBatches got neither a dataset nor a pose source. Give it at least one of them.")
+        self.image_rows = image_rows
+        self.view_rows = 0 if view is None else size if poses is None else image_rows
+        self.pose_rows = size - self.view_rows
+
+    def __getitem__(self, k: int) -> HandBatch:
+        share = (k % self.cycle if self.cycle else k) * self.world + self.rank
+        parts = []
+        if self.view is not None and self.view_rows:
+            rows, epochs = _shuffled(share * self.view_rows, self.view_rows, len(self.view), self.seed)
+            parts.append(self.view.batch(rows, epochs, self.image_rows))
+        if self.poses is not None and self.pose_rows:
+            parts.append(self.poses.batch(share, self.pose_rows))
+        return reduce(join, parts)
+
+    def once_through(self) -> int:
+        """How many steps show every hand of the dataset about once."""
+        if self.view is None or not self.view_rows:
+            raise ValueError(
+                "An epoch of pose-only hands has no length of its own. Set --data.batches_per_epoch to a number."
+            )
+        return max(1, len(self.view) // (self.view_rows * self.world))
+
+
+def _shuffled(start: int, count: int, n: int, seed: int) -> tuple[list[int], list[int]]:
+    """`count` rows of `n`, from place `start` of an endless shuffled sequence, and in which pass each of them is."""
+    epochs = [place // n for place in range(start, start + count)]
+    rows = [int(_order(n, seed, epoch)[(start + i) % n]) for i, epoch in enumerate(epochs)]
+    return rows, epochs
+
+
+@lru_cache(maxsize=4)
+def _order(n: int, seed: int, epoch: int) -> IntArray:
+    return np.random.default_rng((seed, epoch)).permutation(n)
+
+
+class TrainLoader:
+    """Iterates over training batches from the one the trainer has reached; Lightning asks for it at every epoch.
+
+    Args:
+        batches: Batches by number.
+        length: Batches an epoch.
+        reached: How many batches the trainer has trained on.
+        workers: Processes that read ahead; 0 reads in the training process.
+    """
+
+    def __init__(self, batches: TrainBatches, length: int, reached: Callable[[], int], workers: int = 0) -> None:
+        self.batches = batches
+        self.length = length
+        self.reached = reached
+        self.workers = workers
+        self._iterator: Any = None  # this name lets Lightning stop the workers when training ends
+        self._next = -1
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[HandBatch]:
+        start = self.reached()
+        if self._iterator is None or self._next != start:
+            self._iterator = iter(read(self.batches, count(start), workers=self.workers))
+            self._next = start
+        for batch in self._iterator:  # without end: Lightning counts to `length`
+            self._next += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """What the order of the batches hangs on; the position itself is the trainer's."""
+        return {"rows": self.batches.view_rows, "world": self.batches.world, "seed": self.batches.seed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Says so when training goes on in another order than the one it left."""
+        if changed := [
+            f"{name} {state[name]} -> {now}" for name, now in self.state_dict().items() if state[name] != now
+        ]:
+            warnings.warn(
+                f"The order of the training data is another than the checkpoint's ({', '.join(changed)}), so this run "
+                "does not reproduce an uninterrupted one. Resume with the same --data options and devices.",
+                stacklevel=2,
+            )
+
+
+def read(dataset: Dataset[HandBatch], numbers: Iterable[int], workers: int) -> DataLoader[HandBatch]:
+    """A loader of ready batches, given by number."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=one_thread,
+    )
+
+
+def one_thread(_: int = 0) -> None:
+    """Keeps a loader worker from starting threads of its own; the workers already are the threads."""
+    cv2.setNumThreads(0)

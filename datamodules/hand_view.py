@@ -1,0 +1,152 @@
+"""The hand view: one crop per hand, left hands mirrored to right, as the batches HHMR reads."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.augment import Augment, Variation, paint
+from datamodules.crops import Crops
+from datamodules.scene import BoolArray, FloatArray, Scene, SceneHand, Scenes
+from zoo.batch import HandBatch
+from zoo.hands.camera import normalize_pixels, project
+from zoo.hands.skeleton import LEFT
+from zoo.shapes import JointMask, Joints2D, RawImages
+
+
+class HandView(Dataset[HandBatch]):
+    """Hands of a dataset as crops; reads whole batches, so that geometry is computed once for all rows.
+
+    Args:
+        scenes: Where the hands come from.
+        size: Side of a crop, pixels.
+        margin: Side of a crop over the longer side of the box of the hand's joints.
+        augment: Random changes, or None.
+        seed: Together with epoch and row it decides the random changes, and nothing else does.
+        images: False leaves all images out.
+    """
+
+    def __init__(
+        self,
+        scenes: Scenes,
+        size: int,
+        margin: float,
+        *,
+        augment: Augment | None = None,
+        seed: int = 0,
+        images: bool = True,
+    ) -> None:
+        self.scenes = scenes
+        self.size = size
+        self.margin = margin
+        self.augment = augment
+        self.seed = seed
+        self.images = images
+        self.rows = np.argwhere(scenes.sides())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> HandBatch:
+        return self.batch([row])
+
+    def __getitems__(self, rows: Sequence[int]) -> HandBatch:
+        """A whole batch at once; `DataLoader` calls this in place of `__getitem__`."""
+        return self.batch(rows)
+
+    def batch(self, rows: Sequence[int], epochs: Sequence[int] | None = None, images: int | None = None) -> HandBatch:
+        """Reads rows as a batch, its images still as bytes.
+
+        Args:
+            rows: Numbers of hands.
+            epochs: How often each row was read before; part of the key of its random changes.
+            images: How many rows, from the first, get their image; None for all.
+        """
+        wanted = (len(rows) if images is None else images) if self.images else 0
+        scenes = [self.scenes.read(int(self.rows[row, 0]), image=i < wanted) for i, row in enumerate(rows)]
+        hands = [scene.hands[int(self.rows[row, 1])] for scene, row in zip(scenes, rows, strict=True)]
+        drawn = [self._draw(e, int(row)) for e, row in zip(epochs or [0] * len(rows), rows, strict=True)]
+        vertices, has_mesh = _stack(hands, lambda hand: hand.vertices, (778, 3))
+        joints, has_joints = _stack(hands, lambda hand: hand.joints, (21, 3))
+        joints_valid = has_joints[:, None] & _masks(hands, lambda hand: hand.joints_valid)
+        intrinsics = torch.from_numpy(np.stack([scene.intrinsics for scene in scenes]))
+        pixels, has_pixels = _stack(hands, lambda hand: hand.joints2d, (21, 2))
+        projected = project(
+            torch.where(joints_valid[..., None], joints, joints.new_tensor((0.0, 0.0, 1.0))), intrinsics
+        )
+        pixels_valid = torch.where(has_pixels[:, None], _masks(hands, lambda hand: hand.joints2d_valid), joints_valid)
+        pixels = torch.where(has_pixels[:, None, None], pixels, projected)
+        side = torch.tensor([hand.side for hand in hands])
+        crops = Crops(
+            *self._outlines(scenes, hands, pixels, pixels_valid),
+            margin=self.margin,
+            size=self.size,
+            mirror=side == LEFT,
+            variations=drawn,
+        )
+        has_image = torch.tensor([scene.image is not None for scene in scenes])
+        return HandBatch(
+            image=self._images(scenes, crops, drawn),
+            has_image=has_image,
+            vertices=crops.points(vertices),
+            has_mesh=has_mesh,
+            joints=crops.points(joints),
+            joints_valid=joints_valid,
+            joints2d=normalize_pixels(crops.joints2d(pixels), (self.size, self.size)) * pixels_valid[..., None],
+            joints2d_valid=pixels_valid,
+            intrinsics=crops.intrinsics(intrinsics),
+            side=side,
+            index=torch.as_tensor(np.asarray(rows, dtype=np.int64)),
+        )
+
+    def _draw(self, epoch: int, row: int) -> Variation:
+        if self.augment is None:
+            return Variation()
+        return self.augment.draw(np.random.default_rng((self.seed, epoch, row)))
+
+    def _outlines(
+        self, scenes: Sequence[Scene], hands: Sequence[SceneHand], pixels: Joints2D, valid: JointMask
+    ) -> tuple[Joints2D, JointMask]:
+        """What each crop goes around: the given box, or the joints, or where there are none the whole image."""
+        pixels, valid = pixels.clone(), valid.clone()
+        for i, (scene, hand) in enumerate(zip(scenes, hands, strict=True)):
+            if hand.box is None and valid[i].any():
+                continue
+            height, width = scene.size
+            box = torch.tensor((-0.5, -0.5, width - 0.5, height - 0.5)) if hand.box is None else torch.tensor(hand.box)
+            low, high = box.float().view(2, 2)
+            half = (high - low) / (2 * self.margin)  # the box of the crop already has its margin
+            pixels[i, 0], pixels[i, 1] = (low + high) / 2 - half, (low + high) / 2 + half
+            valid[i] = torch.arange(21) < 2
+        return pixels, valid
+
+    def _images(self, scenes: Sequence[Scene], crops: Crops, drawn: Sequence[Variation]) -> RawImages:
+        packed = [(i, scene.image) for i, scene in enumerate(scenes) if scene.image is not None]
+        out = np.empty((len(packed), self.size, self.size, 3), np.uint8)
+        for place, (i, image) in enumerate(packed):
+            out[place] = paint(crops.image(i, image), drawn[i])
+        return torch.from_numpy(out).permute(0, 3, 1, 2)  # a view: the three bytes of a pixel stay together
+
+
+def join(first: HandBatch, second: HandBatch) -> HandBatch:
+    """One batch of the rows of two; images of the first come first, so packing holds."""
+    if not len(second["image"]):  # its empty image may have another type or size
+        second = {**second, "image": first["image"][:0]}
+    return HandBatch(**{key: torch.cat((first[key], second[key])) for key in HandBatch.__annotations__})  # type: ignore[literal-required,typeddict-item]
+
+
+def _stack(
+    hands: Sequence[SceneHand], pick: Callable[[SceneHand], FloatArray | None], shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """A label of every hand, zeros where it is missing, and where it is there."""
+    picked = [pick(hand) for hand in hands]
+    missing = np.zeros(shape, np.float32)
+    values = np.stack([missing if value is None else value for value in picked])
+    return torch.from_numpy(values), torch.tensor([value is not None for value in picked])
+
+
+def _masks(hands: Sequence[SceneHand], pick: Callable[[SceneHand], BoolArray | None]) -> JointMask:
+    picked = [pick(hand) for hand in hands]
+    return torch.from_numpy(np.stack([np.ones(21, np.bool_) if mask is None else mask for mask in picked]))

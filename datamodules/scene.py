@@ -1,0 +1,79 @@
+"""What a dataset yields: one image, one camera, up to two hands, and whatever labels exist."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+ByteArray = NDArray[np.uint8]
+IntArray = NDArray[np.int64]
+
+Split = Literal["train", "val", "test", "predict"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test", "predict")
+
+
+@dataclass(frozen=True)
+class SceneHand:
+    """One labelled hand, in the frame of its scene's camera. A label that does not exist is None.
+
+    Args:
+        side: 0 = left, 1 = right.
+        vertices: (778, 3) metres, or None.
+        joints: (21, 3) metres in SNAP-21 order, or None.
+        joints_valid: (21,) True = labelled in 3D; None = all of them.
+        joints2d: (21, 2) pixels of the image, or None: then they are the projected 3D joints.
+        joints2d_valid: (21,) True = labelled in 2D; None = all of them.
+        box: (4,) left, top, right, bottom of the crop to take, pixels, or None: then the 2D joints decide.
+    """
+
+    side: int
+    vertices: FloatArray | None = None
+    joints: FloatArray | None = None
+    joints_valid: BoolArray | None = None
+    joints2d: FloatArray | None = None
+    joints2d_valid: BoolArray | None = None
+    box: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture and what is known about it.
+
+    Args:
+        index: Position in its dataset.
+        size: Height and width of the image, pixels.
+        intrinsics: (3, 3) pixels; pixel centres lie on whole numbers.
+        hands: By side, 0 = left, 1 = right.
+        image: (h, w, 3) RGB, or None when there is none or it was not asked for.
+        mask: (h, w) True = hand, or None.
+        caption: A sentence about the image, or None.
+    """
+
+    index: int
+    size: tuple[int, int]
+    intrinsics: FloatArray
+    hands: Mapping[int, SceneHand] = field(default_factory=dict)
+    image: ByteArray | None = None
+    mask: BoolArray | None = None
+    caption: str | None = None
+
+
+class Scenes(ABC):
+    """A dataset split: scenes by number. It must pickle small, because loader workers get a copy."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of scenes."""
+
+    @abstractmethod
+    def sides(self) -> BoolArray:
+        """(n, 2): whether scene i holds a left (0) and a right (1) hand."""
+
+    @abstractmethod
+    def read(self, index: int, *, image: bool = True, mask: bool = False) -> Scene:
+        """Reads a scene; `image` and `mask` say which files are worth opening."""
