@@ -1,0 +1,1 @@
+"""One file per command of `python -m zoo`. Each is imported only when its command runs."""

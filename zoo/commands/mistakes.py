@@ -1,0 +1,80 @@
+"""Rewrites jsonargparse's error messages as one sentence: what was given, the rule, the fix."""
+
+import inspect
+import re
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from zoo.commands.errors import one_line
+from zoo.commands.own import unknown_flag
+from zoo.registry import KINDS, names, nearest
+
+
+def sentence(error: ArgumentError, words: Sequence[str], parser: ArgumentParser) -> str:
+    """What to tell the user.
+
+    Args:
+        error: From parsing `words`.
+        words: The command line, names resolved.
+        parser: Of the subcommand, for the flags that exist.
+    """
+    text = one_line(str(error.message), limit=100_000)
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    if match := re.search(r"unrecognized arguments: (.*)", text):
+        word = next((w for w in match[1].split() if w.startswith("-")), match[1])
+        if not word.startswith("-"):
+            return f"{word!r} is left over: every value needs its option in front, such as --model {word}."
+        return unknown_flag(word.partition("=")[0], flags)
+    if match := re.search(r"expected (?:one|at least one) argument", text):
+        name = getattr(error, "argument_name", None)
+        return f"{name or 'An option'} needs a value."
+    key = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', text))
+    classes = re.findall(r"Problem with given class_path '([^']+)'", text)
+    if classes and (match := re.search(r"Option '([^']+)' is not accepted", text)):
+        return unknown_flag(f"{key}.{match[1]}", [f"{key}.{name}" for name in _arguments(classes[-1])])
+    if match := re.search(r"Expected an? (.+?)\. Got value: (.*?)(?: - Expected|$)", text):
+        return f"{key} got {match[2]}, which is not {_type(match[1])}."
+    if match := re.search(r"(?:Expected a dot import path string|not a subclass of [^:]*): (\S+)", text):
+        known = _choices(key, classes)
+        return f"{key}={match[1]} is not known.{nearest(match[1], known)} Known: {', '.join(known)}."
+    return one_line(text.partition(" Given value type:")[0], limit=400)
+
+
+def _type(text: str) -> str:
+    text = re.sub(r"<class '([^']+)'>", r"\1", text)
+    article = "an" if text[:1] in "aeiou" else "a"
+    return f"{article} {text}"
+
+
+def _arguments(path: str) -> list[str]:
+    return [name for name in inspect.signature(_import(path)).parameters if name != "self"]
+
+
+def _import(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return typing.cast(type, getattr(__import__(module, fromlist=[name]), name))
+
+
+def _choices(key: str, classes: Sequence[str]) -> list[str]:
+    """Names that would have been accepted for a key."""
+    if not classes:
+        return names(key[2:]) if key[2:] in KINDS else []
+    hint = typing.get_type_hints(vars(_import(classes[-1]))["__init__"]).get(key.rpartition(".")[2])
+    return sorted({cls.__name__ for base in _bases(hint) for cls in _concrete(base)})
+
+
+def _bases(hint: object) -> Iterator[type]:
+    if isinstance(hint, type):
+        yield hint
+    for argument in typing.get_args(hint):
+        yield from _bases(argument)
+
+
+def _concrete(base: type) -> Iterable[type]:
+    subclasses: list[type] = [] if base is object else base.__subclasses__()
+    for cls in subclasses:
+        yield from _concrete(cls)
+        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
+            yield cls

@@ -1,0 +1,64 @@
+"""Runs our own commands: typed functions, their arguments read by jsonargparse."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from zoo.registry import UsageError
+
+Command = Callable[..., int | None]
+
+
+def run_command(name: str, commands: Command | dict[str, Command], argv: Sequence[str]) -> int:
+    """Parses `argv` for a function, or for a dictionary of functions by subcommand, and calls it.
+
+    Returns:
+        What the function returns: its exit code; none means 0.
+    """
+    prog = f"python -m zoo {name}"
+    if isinstance(commands, dict):
+        word = argv[0] if argv else ""
+        if word in ("-h", "--help"):
+            raise SystemExit(_print_help(prog, commands))
+        if word not in commands:
+            close = difflib.get_close_matches(word, commands, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            said = f"{name} {word} is not a command." if word else f"{name} needs one more word."
+            raise UsageError(f"{said}{hint} Known: {', '.join(f'{name} {key}' for key in commands)}.")
+        return run_command(f"{name} {word}", commands[word], argv[1:])
+    parser = ArgumentParser(prog=prog, exit_on_error=False, description=(commands.__doc__ or "").split("\n")[0])
+    parser.add_function_arguments(commands, as_positional=True, fail_untyped=True)
+    return commands(**parse(parser, argv)) or 0
+
+
+def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """Parses, and says in one sentence what is wrong with the words."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    unknown = [w for w in argv if w.startswith("--") and w.partition("=")[0] not in flags]
+    for word in unknown:
+        flag = word.partition("=")[0]
+        if "." not in flag:
+            raise UsageError(unknown_flag(flag, flags))
+    try:
+        parsed = parser.parse_args(list(argv))
+    except ArgumentError as error:
+        raise UsageError(f"{error.message} (python -m zoo ... --help lists the options.)") from error
+    arguments: dict[str, Any] = parser.instantiate_classes(parsed).as_dict()
+    return arguments
+
+
+def unknown_flag(flag: str, known: Sequence[str]) -> str:
+    """One sentence for a flag that does not exist, with the nearest one that does."""
+    close = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
+    hint = f" Did you mean {close[0]}?" if close else " --help lists the options."
+    return f"{flag} is not an option.{hint}"
+
+
+def _print_help(prog: str, commands: dict[str, Command]) -> int:
+    import sys
+
+    lines = [f"  {key:<8} {(function.__doc__ or '').splitlines()[0]}" for key, function in commands.items()]
+    sys.stdout.write("\n".join([f"usage: {prog} COMMAND [options]", "", *lines, ""]))
+    return 0

@@ -1,0 +1,171 @@
+"""`fit`, `validate`, `test`, `predict`: LightningCLI with names, run folders and sentences for errors."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+import checkpoints
+from datamodules.base import HandData
+from zoo.commands import folder
+from zoo.commands.mistakes import sentence
+from zoo.models.base import Method
+from zoo.parts import import_parts
+from zoo.registry import UsageError, name_of, option, resolve
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+
+class ZooCLI(LightningCLI):
+    """The trainer commands."""
+
+    out: Path
+    ckpt: Path | None = None
+
+    @property
+    def command(self) -> str:
+        """fit, validate, test or predict."""
+        return str(self.subcommand)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Resolves names, then parses; a mistake becomes a `UsageError`."""
+        self.words = [str(word) for word in args] if isinstance(args, list) else []
+        words = resolve(with_model(self.words))
+        try:
+            self.config = parser.parse_args(words)
+        except ArgumentError as error:
+            raise UsageError(sentence(error, words, self._subcommand_parsers[words[0]])) from error
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The options that every run takes."""
+        parser.add_argument("--out", type=str | None, default=None, help="Folder of the run. Default: runs/MODEL/TIME.")
+        parser.add_argument(
+            "--ckpt",
+            type=str | None,
+            default=None,
+            help="A .ckpt file, the folder of a run, a released folder or the name of shipped weights. "
+            "fit goes on from a run, and starts from released weights.",
+        )
+        parser.add_argument(
+            "--tracker", type=Literal["wandb", "csv", "none"], default="wandb", help="Where metrics are sent."
+        )
+        parser.add_argument("--overwrite", action="store_true", help="Empty the folder of --out first.")
+        parser.add_argument("--seed_everything", "--seed", type=int, default=0, help="Seed of everything random.")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """One seed decides the data, too."""
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def before_instantiate_classes(self) -> None:
+        """Claims the run folder before anything slow happens."""
+        options = self.config[self.command]
+        self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
+        self.data_name = name_of("data", options.data.class_path, option(self.words, "data"))
+        self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
+        self.out = folder.choose(options.out, self.model_name)
+        if folder.is_first_process():
+            folder.claim(self.out, options.overwrite, self.ckpt)
+            saved = options.clone()
+            saved.out, saved.overwrite = None, False  # so that `--config` of this run makes a new run
+            text = self._subcommand_parsers[self.command].dump(saved, skip_none=False)
+            folder.write_text(self.out / "config.yaml", text)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the run folder and the logger."""
+        options = self.config_init[self.command]
+        kwargs["default_root_dir"] = str(self.out)
+        if options.trainer.logger in (None, True):
+            kwargs["logger"] = False
+        return super().instantiate_trainer(**kwargs)
+
+    def after_instantiate_classes(self) -> None:
+        """Says what runs, and hands the checkpoint over."""
+        options = self.config_init[self.command]
+        if self.ckpt is not None and self.ckpt.is_dir():
+            self.model.load_state_dict(checkpoints.read(self.ckpt).state)
+        elif self.ckpt is not None:
+            options.ckpt_path, options.weights_only = str(self.ckpt), True
+        if folder.is_first_process():
+            print(self.headline())
+
+    def headline(self) -> str:
+        """What runs, on which data and device, how precise, and where its files go."""
+        attention = getattr(self.model, "attention", None)
+        facts = [
+            f"{self.command} {self.model_name} on {self.data_name}",
+            f"{self.trainer.num_devices} x {self.trainer.strategy.root_device.type}",
+            f"precision {self.trainer.precision}",
+            *([f"attention {attention}"] if isinstance(attention, str) else []),
+            f"files in {self.out}",
+        ]
+        return ", ".join(facts)
+
+
+def with_model(words: list[str]) -> list[str]:
+    """Without `--model`, the checkpoint says which model it is."""
+    ckpt = option(words, "ckpt")
+    if ckpt is None or option(words, "model") is not None or option(words, "config") is not None:
+        return words
+    return [*words, f"--model={json.dumps(checkpoints.read(ckpt).config)}"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what a user can do nothing about: warnings of Lightning to itself, tips, lists of absent devices."""
+    from jsonargparse._deprecated import JsonargparseDeprecationWarning
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
+        loud = {name: logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")}
+        for name in loud:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for name, level in loud.items():
+                logging.getLogger(name).setLevel(level)
+
+
+def train(argv: Sequence[str]) -> int:
+    """Runs one trainer command; the words after `python -m zoo`."""
+    import_parts()
+    try:
+        with _quiet():
+            cli = ZooCLI(
+                Method,
+                HandData,
+                save_config_callback=None,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                parser_kwargs={
+                    "exit_on_error": False,
+                    "prog": "python -m zoo",
+                    **{command: {"exit_on_error": False} for command in COMMANDS},
+                },
+                args=list(argv),
+            )
+    except SIGTERMException:
+        print("Stopped by SIGTERM.")
+        return 1
+    return _report(cli)
+
+
+def _report(cli: ZooCLI) -> int:
+    if folder.is_first_process():
+        files = sorted(path for path in cli.out.rglob("*") if path.is_file() and "wandb" not in path.parts)
+        print(f"{cli.command} done. In {cli.out}:")
+        for path in files[:12]:
+            print(f"  {path.relative_to(cli.out)}")
+    return 0
