@@ -7,9 +7,10 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from zoo.shapes import Bool, Faces, Float, Int, RawImages
+from zoo.shapes import Faces, RawImages
 
 Backend = Literal["auto", "gl", "torch"]
 Triple = tuple[float, float, float]

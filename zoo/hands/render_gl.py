@@ -3,14 +3,14 @@
 import importlib
 import os
 import threading
-from contextlib import suppress
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.hands.render import MAX_LIGHTS, NEAR, Job, Rendered
+from zoo.hands.render import NEAR, Job, Rendered
 
 VERTEX = """
 #version 330
@@ -22,17 +22,14 @@ void main() {
     at = position; up = normal; albedo = color;
 }
 """
-FRAGMENT = (
-    """
+# Lights are unrolled: Mesa's software renderer takes twice as long over a loop.
+FRAGMENT = """
 #version 330
-const int MOST = %d;
 uniform isampler2D parts;
 uniform int columns;
 uniform int mirrored;
-uniform int lights;
 uniform vec3 ambient;
-uniform vec3 directions[MOST];
-uniform vec3 intensities[MOST];
+DECLARATIONS
 uniform float specular;
 uniform float shininess;
 uniform float wrap;
@@ -46,19 +43,27 @@ void main() {
     vec3 view = -normalize(at);
     vec3 diffuse = ambient;
     vec3 highlight = vec3(0.0);
-    for (int i = 0; i < lights; i++) {
-        float cosine = dot(n, directions[i]);
-        diffuse += intensities[i] * max(0.0, (cosine + wrap) / (1.0 + wrap));
-        if (specular > 0.0 && cosine > 0.0)
-            highlight += specular * intensities[i] * pow(max(0.0, dot(n, normalize(directions[i] + view))), shininess);
-    }
-    picture = vec4(clamp(albedo * diffuse + highlight, 0.0, 1.0), 1.0);
-    int part = texelFetch(parts, ivec2(gl_PrimitiveID %% columns, gl_PrimitiveID / columns), 0).r;
+    float cosine;
+    float shine;
+LIGHTS
+    picture = vec4(clamp(albedo * diffuse + specular * highlight, 0.0, 1.0), 1.0);
+    int part = texelFetch(parts, ivec2(gl_PrimitiveID % columns, gl_PrimitiveID / columns), 0).r;
     surface = vec2(at.z, float(part));
 }
 """
-    % MAX_LIGHTS
-)  # noqa: UP031 - braces are GLSL's
+DECLARATION = """
+uniform vec3 directionN;
+uniform vec3 intensityN;
+"""
+LIGHT = """
+    cosine = dot(n, directionN);
+    diffuse += intensityN * max(0.0, (cosine + wrap) / (1.0 + wrap));
+"""
+HIGHLIGHT = """
+    shine = pow(max(1e-6, dot(n, normalize(directionN + view))), shininess);
+    highlight += step(0.0, cosine) * shine * intensityN;
+"""
+
 COLUMNS = 1024  # of the texture that holds the part of each face
 KEEP = 4  # framebuffers of different sizes
 
@@ -125,28 +130,30 @@ def _context() -> Any:
 
 
 class _Canvas:
-    """A context with its program, and the buffers that grow to what was drawn."""
+    """A context with its programs, and buffers that grow to what was drawn."""
 
     def __init__(self, context: Any) -> None:
         self.context = context
-        self.program = context.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
         self.targets: dict[tuple[int, int], Any] = {}
-        self.capacity = (0, 0, 0)
-        self.buffers: list[Any] = []
+        self.capacity = (0, 0)
+        self.vertices: Any = None
+        self.faces: Any = None
+        self.parts: Any = None
+        self.arrays: dict[
+            tuple[int, bool], Any
+        ] = {}  # vertex arrays with their programs, by number of lights and shine
         context.enable_only(context.DEPTH_TEST)
 
     def draw(self, job: Job) -> Rendered:
         b, v, _ = job.vertices.shape
-        f = len(job.faces)
         height, width = job.size
         target = self._target(width, height)
-        self._reserve(v, f)
+        array = self._load(job, v) if len(job.faces) else None
         packed = torch.cat([job.vertices, job.normals, job.colors], dim=-1).cpu().numpy()
         projections, mirrored = _projections(job)
-        picture = np.empty((b, height, width, 4), np.uint8)
-        surface = np.empty((b, height, width, 2), np.float32)
-        if f:
-            self._set(job)
+        picture, surface = np.empty((height, width, 4), np.uint8), np.empty((height, width, 2), np.float32)
+        color, depth = np.empty((b, 3, height, width), np.uint8), np.empty((b, height, width), np.float32)
+        parts = np.empty((b, height, width), np.int16)
         target.use()
         for i in range(b):
             target.color_mask = ((True,) * 4, (False,) * 4)
@@ -154,33 +161,55 @@ class _Canvas:
             target.color_mask = ((False,) * 4, (True,) * 4)
             target.clear(0.0, -1.0, 0.0, 0.0)
             target.color_mask = ((True,) * 4, (True,) * 4)
-            if f:
-                self.program["projection"].write(projections[i].T.tobytes())
-                self.program["mirrored"].value = int(mirrored[i])
-                self.buffers[0].write(packed[i].tobytes())
-                self.array.render(vertices=3 * f)
-            target.read_into(picture[i], components=4, attachment=0)
-            target.read_into(surface[i], components=2, attachment=1, dtype="f4")
-        return _unpack(picture, surface, job)
+            if array is not None:
+                array.program["projection"].write(projections[i].T.tobytes())
+                array.program["mirrored"].value = int(mirrored[i])
+                self.vertices.write(packed[i].tobytes())
+                array.render(vertices=3 * len(job.faces))
+            target.read_into(picture, components=4, attachment=0)
+            target.read_into(surface, components=2, attachment=1, dtype="f4")
+            for channel in range(3):
+                cv2.extractChannel(picture, channel, color[i, channel])
+            cv2.extractChannel(surface, 0, depth[i])
+            parts[i] = surface[..., 1]
+        device = job.vertices.device
+        depths = torch.from_numpy(depth).to(device)
+        return Rendered(
+            color=torch.from_numpy(color).to(device),
+            depth=depths,
+            mask=depths > 0,
+            parts=torch.from_numpy(parts).to(device),
+        )
 
-    def _set(self, job: Job) -> None:
-        program, lights = self.program, job.lights
-        self.buffers[1].write(job.faces.to(torch.int32).cpu().numpy().tobytes())
-        rows = self.parts.height
-        table = np.zeros(rows * COLUMNS, np.int16)
+    def _load(self, job: Job, count: int) -> Any:
+        """Puts all but the vertices on the device; the vertex array to draw with."""
+        lights = job.lights
+        self._reserve(count, len(job.faces))
+        self.faces.write(job.faces.to(torch.int32).cpu().numpy().tobytes())
+        table = np.zeros(self.parts.width * self.parts.height, np.int16)
         table[: len(job.faces)] = job.face_parts.cpu().numpy()
         self.parts.write(table.tobytes())
         self.parts.use(0)
-        program["parts"].value = 0
-        program["columns"].value = COLUMNS
-        program["lights"].value = len(lights.directions)
-        program["ambient"].value = lights.ambient
-        blank = [(0.0, 0.0, 0.0)] * (MAX_LIGHTS - len(lights.directions))
-        program["directions"].value = lights.unit_directions() + blank
-        program["intensities"].value = list(lights.colors) + blank
-        program["specular"].value = lights.specular
-        program["shininess"].value = lights.shininess
-        program["wrap"].value = lights.wrap
+        kind = (len(lights.directions), lights.specular > 0)
+        if kind not in self.arrays:
+            layout = [(self.vertices, "3f 3f 3f", "position", "normal", "color")]
+            self.arrays[kind] = self.context.vertex_array(self._program(*kind), layout, index_buffer=self.faces)
+        array = self.arrays[kind]
+        values = {"parts": 0, "columns": COLUMNS, "ambient": lights.ambient, "wrap": lights.wrap}
+        values |= {"specular": lights.specular, "shininess": lights.shininess}
+        for i, (direction, color) in enumerate(zip(lights.unit_directions(), lights.colors, strict=True)):
+            values |= {f"direction{i}": direction, f"intensity{i}": color}
+        for name, value in values.items():
+            if name in array.program:  # the compiler drops what is not used
+                array.program[name].value = value
+        return array
+
+    def _program(self, lights: int, shiny: bool) -> Any:
+        light = LIGHT + HIGHLIGHT if shiny else LIGHT
+        declarations = "".join(DECLARATION.replace("ionN", f"ion{i}").replace("ityN", f"ity{i}") for i in range(lights))
+        body = "".join(light.replace("ionN", f"ion{i}").replace("ityN", f"ity{i}") for i in range(lights))
+        fragment = FRAGMENT.replace("DECLARATIONS", declarations).replace("LIGHTS", body)
+        return self.context.program(vertex_shader=VERTEX, fragment_shader=fragment)
 
     def _target(self, width: int, height: int) -> Any:
         if (width, height) not in self.targets:
@@ -191,33 +220,26 @@ class _Canvas:
                 )
             if len(self.targets) >= KEEP:
                 oldest = self.targets.pop(next(iter(self.targets)))
-                for part in (*oldest.color_attachments, oldest.depth_attachment, oldest):
+                for part in (oldest, *oldest.color_attachments, oldest.depth_attachment):
                     part.release()
-            self.targets[width, height] = self.context.framebuffer(
-                [
-                    self.context.renderbuffer((width, height), 4),
-                    self.context.renderbuffer((width, height), 2, dtype="f4"),
-                ],
-                self.context.depth_renderbuffer((width, height)),
-            )
+            size = (width, height)
+            colors = [self.context.renderbuffer(size, 4), self.context.renderbuffer(size, 2, dtype="f4")]
+            self.targets[size] = self.context.framebuffer(colors, self.context.depth_renderbuffer(size))
         return self.targets[width, height]
 
     def _reserve(self, vertices: int, faces: int) -> None:
-        rows = -(-faces // COLUMNS)
-        if vertices <= self.capacity[0] and faces <= self.capacity[1] and rows <= self.capacity[2]:
+        if vertices <= self.capacity[0] and faces <= self.capacity[1]:
             return
-        with suppress(AttributeError):
-            for part in (self.array, *self.buffers, self.parts):
-                part.release()
-        vertices, faces, rows = (max(old, new) for old, new in zip(self.capacity, (vertices, faces, rows), strict=True))
-        self.capacity = (vertices, faces, rows)
-        self.buffers = [
-            self.context.buffer(reserve=36 * vertices, dynamic=True),
-            self.context.buffer(reserve=12 * faces),
-        ]
-        layout = [(self.buffers[0], "3f 3f 3f", "position", "normal", "color")]
-        self.array = self.context.vertex_array(self.program, layout, index_buffer=self.buffers[1])
-        self.parts = self.context.texture((COLUMNS, rows), 1, dtype="i2")
+        for array in self.arrays.values():
+            array.program.release()
+            array.release()
+        self.arrays.clear()
+        for part in filter(None, (self.vertices, self.faces, self.parts)):
+            part.release()
+        self.capacity = (max(vertices, self.capacity[0]), max(faces, self.capacity[1]))
+        self.vertices = self.context.buffer(reserve=36 * self.capacity[0], dynamic=True)
+        self.faces = self.context.buffer(reserve=12 * self.capacity[1], dynamic=True)
+        self.parts = self.context.texture((COLUMNS, -(-self.capacity[1] // COLUMNS)), 1, dtype="i2")
 
 
 def _projections(job: Job) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -237,14 +259,3 @@ def _projections(job: Job) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     projection[:, 2, 3] = -2 * far * near / (far - near)
     projection[:, 3, 2] = 1
     return projection.astype(np.float32), k[:, 0, 0] * k[:, 1, 1] < 0
-
-
-def _unpack(picture: NDArray[np.uint8], surface: NDArray[np.float32], job: Job) -> Rendered:
-    device = job.vertices.device
-    depth = torch.from_numpy(np.ascontiguousarray(surface[..., 0])).to(device)
-    return Rendered(
-        color=torch.from_numpy(picture[..., :3]).to(device).permute(0, 3, 1, 2).contiguous(),
-        depth=depth,
-        mask=depth > 0,
-        parts=torch.from_numpy(surface[..., 1].astype(np.int16)).to(device),
-    )

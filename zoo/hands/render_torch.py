@@ -7,12 +7,13 @@ a pixel is found by an atomic minimum over (depth bits, fragment number).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from zoo.hands.render import NEAR, Job, Lights, Rendered
-from zoo.shapes import Float, Int
 
 TOLERANCE = 1e-4  # pixels: neighbours overlap by this rather than leave a seam
 PIXELS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 25}
@@ -26,102 +27,131 @@ def draw(job: Job) -> Rendered:
     pixels = PIXELS_AT_ONCE.get(device.type, PIXELS_AT_ONCE["cuda"])
     step = max(1, pixels // (height * width))
     with torch.no_grad(), _one_thread():
-        slices = [
-            _draw(
-                job._replace(
-                    **{
-                        name: getattr(job, name)[i : i + step]
-                        for name in ("vertices", "normals", "intrinsics", "colors")
-                    }
-                )
-            )
-            for i in range(0, max(1, len(job.vertices)), step)
-        ]
+        slices = [_draw(_rows(job, slice(i, i + step))) for i in range(0, max(1, len(job.vertices)), step)]
     if len(slices) == 1:
         return slices[0]
     return Rendered(*(torch.cat(field) for field in zip(*slices, strict=True)))
+
+
+def _rows(job: Job, rows: slice) -> Job:
+    return job._replace(
+        vertices=job.vertices[rows],
+        normals=job.normals[rows],
+        intrinsics=job.intrinsics[rows],
+        colors=job.colors[rows],
+    )
 
 
 def _draw(job: Job) -> Rendered:
     b = len(job.vertices)
     height, width = job.size
     device = job.vertices.device
-    pixel, frame, face, bary, depth = _visible(job)
-    background = (torch.tensor(job.background, device=device) * 255).round().to(torch.uint8)
-    color = background.expand(b * height * width, 3).clone()
-    depths = torch.zeros(b * height * width, device=device)
+    seen = _visible(job)
+    background = torch.tensor(job.background, device=device).mul(255).round().to(torch.uint8)
+    color = background[:, None].repeat(1, b * height * width)
+    depth = torch.zeros(b * height * width, device=device)
     parts = torch.full((b * height * width,), -1, dtype=torch.int16, device=device)
-    color[pixel] = _shade(job, frame, face, bary)
-    depths[pixel] = depth
-    parts[pixel] = job.face_parts[face].to(torch.int16)
-    depths = depths.view(b, height, width)
+    color[:, seen.pixel] = _shade(job, seen).T
+    depth[seen.pixel] = seen.depth
+    parts[seen.pixel] = job.face_parts.to(torch.int16)[seen.face]
+    depth = depth.view(b, height, width)
+    color = color.view(3, b, height, width)
     return Rendered(
-        color=color.view(b, height, width, 3).permute(0, 3, 1, 2).contiguous(),
-        depth=depths,
-        mask=depths > 0,
-        parts=parts.view(b, height, width),
+        color=color.transpose(0, 1).contiguous(), depth=depth, mask=depth > 0, parts=parts.view(b, height, width)
     )
 
 
-def _visible(job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Pixel (flat over the batch), frame, face, barycentrics (n, 3) and depth of what is seen; n pixels."""
-    height, width = job.size
-    frame, face, edges, corner, last = _triangles(job)
+class _Seen(NamedTuple):
+    """The pixels in which something is seen, n of them."""
 
-    rows = last[:, 1] - corner[:, 1] + 1
-    owner, y = _expand(rows)
-    a = edges[owner, :, 0]
-    k = edges[owner, :, 1] * y[:, None] + edges[owner, :, 2]
+    pixel: Int[Tensor, " n"]  # in the flattened batch
+    frame: Int[Tensor, " n"]
+    face: Int[Tensor, " n"]
+    outside: Bool[Tensor, " n"]  # seen from the side where its corners run counter-clockwise
+    weights: Float[Tensor, "3 n"]  # perspective-correct barycentric coordinates
+    depth: Float[Tensor, " n"]
+
+
+class _Triangles(NamedTuple):
+    """Triangles that may be seen. With x, y counted from `first`, `edges` @ (x, y, 1) is barycentric / z."""
+
+    frame: Int[Tensor, " t"]
+    face: Int[Tensor, " t"]
+    outside: Bool[Tensor, " t"]
+    edges: Float[Tensor, "3 3 t"]  # coefficient (x, y, 1), corner, triangle
+    first: Int[Tensor, "2 t"]  # x, y of the bounding box, inclusive
+    last: Int[Tensor, "2 t"]
+
+
+def _visible(job: Job) -> _Seen:
+    height, width = job.size
+    triangles = _triangles(job)
+    box = triangles.last - triangles.first
+    owner, y = _expand(box[1] + 1)
+    a, slope, k = triangles.edges[:, :, owner]
+    k = k + slope * y
     # A pixel is inside where a x + k >= 0 for all three edges.
     crossing = -k / a
-    left = torch.where(a > 0, crossing, -torch.inf).amax(1)
-    right = torch.where(a < 0, crossing, torch.inf).amin(1)
-    right = torch.where(((a == 0) & (k < 0)).any(1), -torch.inf, right)
-    columns = (last[:, 0] - corner[:, 0])[owner].float()
+    left = torch.where(a > 0, crossing, -torch.inf).amax(0)
+    right = torch.where(a < 0, crossing, torch.inf).amin(0)
+    right = torch.where(((a == 0) & (k < 0)).any(0), -torch.inf, right)
+    columns = box[0, owner].float()
     first = (left - TOLERANCE).ceil().clamp(min=0).minimum(columns + 1)
-    final = (right + TOLERANCE).floor().clamp(min=-1).minimum(columns)
-    span, x = _expand((final - first + 1).clamp(min=0).long())
-    x = x + first[span]
+    last = (right + TOLERANCE).floor().clamp(min=-1).minimum(columns)
+    row, x = _expand((last - first + 1).clamp(min=0).long())
+    x = x + first[row].long()
 
-    nearness = a.sum(1)[span] * x + k.sum(1)[span]  # 1 / z
-    seen = (nearness > 0) & (nearness <= 1 / NEAR)
-    start = (frame[owner] * height + corner[owner, 1] + y) * width + corner[owner, 0]
-    where = start[span] + x.long()
-    number = torch.arange(len(x), device=x.device)
-    key = (nearness.reciprocal().view(torch.int32).long() << 32) | number
+    nearness = a.sum(0)[row] * x + k.sum(0)[row]  # 1 / z
+    corner = (triangles.frame * height + triangles.first[1]) * width + triangles.first[0]
+    pixel = (corner[owner] + y * width)[row] + x
+    depth_bits = nearness.reciprocal().view(torch.int32).long()
+    key = (depth_bits << 32) | torch.arange(len(x), device=x.device)
+    key = torch.where((nearness > 0) & (nearness <= 1 / NEAR), key, EMPTY)
     buffer = torch.full((len(job.vertices) * height * width,), EMPTY, device=x.device)
-    buffer.scatter_reduce_(0, where, torch.where(seen, key, EMPTY), "amin")
+    buffer.scatter_reduce_(0, pixel, key, "amin")
 
     pixel = (buffer != EMPTY).nonzero()[:, 0]
     winner = buffer[pixel] & 0xFFFFFFFF
-    row = span[winner]
-    depth = nearness[winner].reciprocal()
-    bary = (a[row] * x[winner, None] + k[row]) * depth[:, None]
+    row, x, depth = row[winner], x[winner], nearness[winner].reciprocal()
     triangle = owner[row]
-    return pixel, frame[triangle], face[triangle], bary, depth
+    return _Seen(
+        pixel=pixel,
+        frame=triangles.frame[triangle],
+        face=triangles.face[triangle],
+        outside=triangles.outside[triangle],
+        weights=(a[:, row] * x + k[:, row]) * depth,
+        depth=depth,
+    )
 
 
-def _triangles(job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Frame, face, edge functions (n, 3, 3) and the first and last pixel (n, 2) of each triangle that may be seen."""
+def _triangles(job: Job) -> _Triangles:
     height, width = job.size
     camera = job.intrinsics.clone()
     camera[:, 2] = camera.new_tensor([0.0, 0.0, 1.0])
-    points = (job.vertices @ camera.mT)[:, job.faces]  # (b, f, 3, 3): u z, v z, z
+    points = (job.vertices @ camera.mT)[:, job.faces]  # (b, f, corner, 3): u z, v z, z
     frame, face = (points[..., 2] > NEAR).any(-1).nonzero(as_tuple=True)
-    points = points[frame, face]
-    z = points[..., 2:]
-    limit = points.new_tensor([width - 1, height - 1])
-    uv = points[..., :2] / z
-    inside = (z > NEAR).all(1)
-    lower = torch.where(inside, (uv.amin(1) - TOLERANCE).ceil(), 0.0).clamp(min=0).minimum(limit + 1)
-    upper = torch.where(inside, (uv.amax(1) + TOLERANCE).floor(), limit).clamp(min=-1).minimum(limit)
+    points = points[frame, face].permute(2, 1, 0).contiguous()  # (3, corner, t)
+    z = points[2]
+    limit = points.new_tensor([[width - 1], [height - 1]])
+    uv = points[:2] / z
+    inside = (z > NEAR).all(0)
+    first = torch.where(inside, (uv.amin(1) - TOLERANCE).ceil(), 0.0).clamp(min=0).minimum(limit + 1)
+    last = torch.where(inside, (uv.amax(1) + TOLERANCE).floor(), limit).clamp(min=-1).minimum(limit)
     # Relative to its own first pixel a triangle keeps its precision in float32.
-    points = torch.cat([points[..., :2] - lower[:, None] * z, z], dim=-1)
-    edges = torch.linalg.cross(points[:, (1, 2, 0)], points[:, (2, 0, 1)])
-    volume = (points[:, 0] * edges[:, 0]).sum(-1)
-    edges = edges / volume[:, None, None]
-    keep = (lower <= upper).all(-1) & edges.isfinite().flatten(1).all(-1)
-    return frame[keep], face[keep], edges[keep], lower[keep].long(), upper[keep].long()
+    points = torch.cat([points[:2] - first[:, None] * z, z[None]])
+    edges = torch.linalg.cross(points[:, (1, 2, 0)], points[:, (2, 0, 1)], dim=0)
+    volume = (points[:, 0] * edges[:, 0]).sum(0)
+    edges = edges / volume
+    keep = (first <= last).all(0) & edges.isfinite().flatten(0, 1).all(0)
+    mirrored = (camera[:, 0, 0] * camera[:, 1, 1] < 0)[frame]
+    return _Triangles(
+        frame=frame[keep],
+        face=face[keep],
+        outside=((volume < 0) != mirrored)[keep],
+        edges=edges[:, :, keep],
+        first=first[:, keep].long(),
+        last=last[:, keep].long(),
+    )
 
 
 def _expand(counts: Int[Tensor, " n"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
@@ -131,37 +161,37 @@ def _expand(counts: Int[Tensor, " n"]) -> tuple[Int[Tensor, " m"], Int[Tensor, "
     return owner, torch.arange(len(owner), device=counts.device) - start[owner]
 
 
-def _shade(job: Job, frame: Tensor, face: Tensor, bary: Tensor) -> Tensor:
-    corners = job.faces[face]
-
-    def mix(attribute: Tensor) -> Tensor:
-        flat = attribute.reshape(-1, 3)[frame[:, None] * attribute.shape[1] + corners]
-        return (flat * bary[..., None]).sum(1)
-
-    corner = job.vertices[frame[:, None], corners]
-    outside = (corner[:, 0] * torch.linalg.cross(corner[:, 1], corner[:, 2])).sum(-1) < 0
-    normal = torch.nn.functional.normalize(mix(job.normals), dim=-1, eps=1e-12)
-    normal = torch.where(outside[:, None], normal, -normal)
-    view = -torch.nn.functional.normalize(mix(job.vertices), dim=-1)
-    light, highlight = illuminate(normal, view, job.lights)
-    return ((mix(job.colors) * light + highlight).clamp(0, 1) * 255).round().to(torch.uint8)
+def _shade(job: Job, seen: _Seen) -> UInt8[Tensor, "n 3"]:
+    count = job.vertices.shape[1]
+    attributes = torch.cat([job.vertices, job.normals, job.colors], dim=-1).flatten(0, 1)
+    corners = job.faces[seen.face] + (seen.frame * count)[:, None]
+    mixed = sum(attributes[corners[:, i]] * seen.weights[i, :, None] for i in range(3))
+    point, normal, albedo = torch.as_tensor(mixed).view(-1, 3, 3).unbind(1)
+    normal = normal * torch.where(seen.outside, 1.0, -1.0)[:, None]
+    light, highlight = illuminate(normal, -point, job.lights)
+    return torch.addcmul(highlight, albedo, light).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def illuminate(
     normal: Float[Tensor, "n 3"], view: Float[Tensor, "n 3"], lights: Lights
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
-    """Diffuse light and highlight on surfaces with unit normals, seen from the unit direction `view`."""
-    diffuse = normal.new_tensor(lights.ambient).expand_as(normal)
-    highlight = torch.zeros_like(normal)
-    for direction, color in zip(lights.unit_directions(), lights.colors, strict=True):
-        towards, intensity = normal.new_tensor(direction), normal.new_tensor(color)
-        cosine = (normal @ towards)[:, None]
-        diffuse = diffuse + intensity * ((cosine + lights.wrap) / (1 + lights.wrap)).clamp(min=0)
-        if lights.specular:
-            half = torch.nn.functional.normalize(towards + view, dim=-1)
-            shine = (normal * half).sum(-1, keepdim=True).clamp(min=0) ** lights.shininess
-            highlight = highlight + lights.specular * intensity * torch.where(cosine > 0, shine, 0.0)
-    return diffuse, highlight
+    """Diffuse light and highlight on surfaces with these normals, seen from direction `view` (any lengths)."""
+    if not lights.directions:
+        return normal.new_tensor(lights.ambient).expand_as(normal), torch.zeros_like(normal)
+    towards = normal.new_tensor(lights.unit_directions()).T  # (3, lights)
+    intensities = normal.new_tensor(lights.colors)
+    normal = normal / normal.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    view = view / view.norm(dim=-1, keepdim=True)
+    cosine = normal @ towards
+    wrapped = ((cosine + lights.wrap) / (1 + lights.wrap)).clamp(min=0)
+    diffuse = normal.new_tensor(lights.ambient) + wrapped @ intensities
+    if lights.specular == 0:
+        return diffuse, torch.zeros_like(normal)
+    # The half vector is the normalised sum of two unit vectors, whose squared length is 2 + 2 cos.
+    facing = (normal * view).sum(-1, keepdim=True)
+    half = (cosine + facing) / (2 + 2 * (view @ towards)).clamp(min=1e-12).sqrt()
+    shine = torch.where(cosine > 0, half.clamp(min=1e-6) ** lights.shininess, 0.0)
+    return diffuse, lights.specular * (shine @ intensities)
 
 
 @contextmanager
