@@ -95,7 +95,8 @@ def _trained(path: Path) -> Weights:
             f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged, not a checkpoint, or "
             "holds code, which is never run. Give another file with --ckpt."
         ) from error
-    return Weights(_config(path, content.get("hyper_parameters", {})), state)
+    averaged = content.get("ema", {}).get("weights", {})  # of the callback EMA
+    return Weights(_config(path, content.get("hyper_parameters", {})), {**state, **averaged})
 
 
 def _config(path: Path, hyper: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""`list`: what the zoo holds. Reads files only; imports none of them."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.__main__ import OWN, TRAINER
+from zoo.registry import find, folder, names
+
+PARTS = ("encoders", "denoisers", "samplers", "guidance")
+
+
+def list_zoo() -> None:
+    """Models, data, parts, weights and commands: one line each."""
+    root = folder("model").parent
+    table = {
+        "models (--model NAME)": [(name, headline(find("model", name))) for name in names("model")],
+        "data (--data NAME)": [(name, headline(find("data", name))) for name in names("data")],
+        **{part: list(classes(root / part)) for part in PARTS},
+        "weights (--ckpt NAME)": list(weights(root.parent / "checkpoints" / "weights")),
+        "commands": list({**TRAINER, **OWN}.items()),
+    }
+    for title, rows in table.items():
+        if rows:
+            print(title)
+        for name, text in rows:
+            print(f"  {name:<18} {text}")
+
+
+def headline(path: Path) -> str:
+    """The comment that opens a YAML file."""
+    first = path.read_text().partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def classes(part: Path) -> Iterator[tuple[str, str]]:
+    """The interchangeable classes of a part, those with an abstract base in it, and their first lines."""
+    nodes = [node for path in sorted(part.glob("*.py")) for node in ast.parse(path.read_text()).body]
+    found = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+    bases = {name: {ast.unparse(base) for base in node.bases} for name, node in found.items()}
+    abstract = {name for name in found if "ABC" in bases[name]}
+    for name, node in found.items():
+        if bases[name] & abstract and name not in abstract and not name.startswith("_"):
+            yield name, (ast.get_docstring(node) or "").partition("\n")[0]
+
+
+def weights(shipped: Path) -> Iterator[tuple[str, str]]:
+    """Weights that ship, and the first line of their cards."""
+    for path in sorted(shipped.glob("*/model.safetensors")):
+        card = (path.parent / "README.md").read_text().lstrip("# ")
+        yield path.parent.name, card.partition("\n")[0]
+
+
+COMMANDS = list_zoo
