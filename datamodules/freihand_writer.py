@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import simplejpeg
 
-from datamodules.scene import BoolArray, ByteArray, FloatArray
+from datamodules.scene import BoolArray, ByteArray, FloatArray, IntArray
 
 Part = Literal["training", "evaluation"]
 ROOT_JOINT, SCALE_JOINT = 9, 10  # of the middle finger, in SNAP-21: the ends of the bone that gives the scale
@@ -24,19 +24,21 @@ _DECIMALS = 7  # a tenth of a micrometre
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of n right hands, in the frame of their camera.
+    """Labels of n hands, in the frame of their camera.
 
     Args:
         intrinsics: (n, 3, 3) pixels.
         joints: (n, 21, 3) metres, SNAP-21 order.
         vertices: (n, 778, 3) metres.
         mano: (n, 61) as `mano_rows` makes them, or None.
+        side: (n,) 0 = left, 1 = right, or None: all right. FreiHAND has right hands only; `*_side.json` is ours.
     """
 
     intrinsics: FloatArray
     joints: FloatArray
     vertices: FloatArray
     mano: FloatArray | None = None
+    side: IntArray | None = None
 
 
 def mano_rows(pose: FloatArray, betas: FloatArray, joints: FloatArray, intrinsics: FloatArray) -> FloatArray:
@@ -125,7 +127,9 @@ class FreiHANDWriter:
         """
         if missing := self.missing():
             raise ValueError(f"{self.root}: {len(missing)} shards of {self.part} are not written. Write them first.")
-        kinds = ("scale", "xyz", "verts", "mano", "K") if labels else ("scale", "K")  # K last: it says "finished"
+        kinds = (
+            ("scale", "xyz", "verts", "mano", "side", "K") if labels else ("scale", "K")
+        )  # K last: it says "finished"
         for kind in () if self.finished else kinds:
             self._json(kind)
         for parts in self.root.glob(f".{self.part}-*"):  # also those of a writer with other numbers
@@ -163,8 +167,10 @@ class FreiHANDWriter:
                 joints = shard["joints"].astype(np.float64)
                 if kind == "scale":
                     values = np.linalg.norm(joints[:, ROOT_JOINT] - joints[:, SCALE_JOINT], axis=-1)
+                elif kind in ("mano", "side") and kind not in shard:
+                    values = np.empty(0)
                 elif kind == "mano":
-                    values = shard["mano"][:, None] if "mano" in shard else np.empty((0, 1, 61))
+                    values = shard["mano"][:, None]
                 else:
-                    values = shard[{"K": "intrinsics", "xyz": "joints", "verts": "vertices"}[kind]]
+                    values = shard[{"K": "intrinsics", "xyz": "joints", "verts": "vertices", "side": "side"}[kind]]
             yield from np.round(values.astype(np.float64), _DECIMALS)

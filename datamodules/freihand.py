@@ -1,0 +1,164 @@
+"""FreiHAND v2 as published, read unmodified: any number of samples, four versions or one, evaluation labels if any."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.augment import Augment
+from datamodules.base import HandData
+from datamodules.freihand_files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation, read_jpeg
+from datamodules.scene import BoolArray, IntArray, Scene, SceneHand, Scenes, Split
+from zoo.hands.skeleton import LEFT, RIGHT
+
+_AUGMENT = Augment()
+
+
+class FreiHANDScenes(Scenes):
+    """Images of one part.
+
+    Args:
+        part: Where they are.
+        numbers: Of the images, (n,); None for all.
+    """
+
+    def __init__(self, part: FreiHANDPart, numbers: IntArray | None = None) -> None:
+        self.part = part
+        self.numbers = np.arange(part.samples * part.versions) if numbers is None else numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def sides(self) -> BoolArray:
+        side = self.part.sides[self.numbers % self.part.samples]
+        return np.stack([side == LEFT, side == RIGHT], axis=1)
+
+    def read(self, index: int, *, image: bool = True, mask: bool = False) -> Scene:
+        number = int(self.numbers[index])
+        sample = number % self.part.samples
+        side = int(self.part.sides[sample])
+        labels = {kind: self.part.arrays[kind][sample] for kind in LABELS if kind in self.part.arrays}
+        picture = read_jpeg(self.part.images / f"{number:08d}.jpg") if image else None
+        hand = SceneHand(side, vertices=labels.get("verts"), joints=labels.get("xyz"))
+        return Scene(
+            index=index,
+            size=self.part.image_size if picture is None else picture.shape[:2],
+            intrinsics=self.part.arrays["K"][sample],
+            hands={side: hand},
+            image=picture,
+            mask=read_jpeg(self.part.masks / f"{sample:08d}.jpg", "GRAY")[..., 0] > 127 if mask else None,
+        )
+
+
+def split_training(part: FreiHANDPart, held_out: int) -> tuple[FreiHANDScenes, FreiHANDScenes]:
+    """Training scenes and held-out scenes, which share no sample.
+
+    Args:
+        part: The training part.
+        held_out: How many of its last samples are kept out, in every version; each is then seen once, the versions
+            taking turns.
+    """
+    kept = part.samples - held_out
+    if kept < 1:
+        raise ValueError(
+            f"{part.root} has {part.samples} training samples, of which {held_out} are held out: none is left. "
+            "Set --data.val_fraction lower or take more data."
+        )
+    image = np.arange(part.samples * part.versions)
+    late = np.arange(kept, part.samples)
+    turns = late + part.samples * (np.arange(held_out) % part.versions)
+    return FreiHANDScenes(part, image[image % part.samples < kept]), FreiHANDScenes(part, turns)
+
+
+class FreiHAND(HandData):
+    """FreiHAND v2: 32,560 samples of a right hand, each in four versions (Zimmermann et al. 2019).
+
+    Validation and test are the evaluation part when its labels are there; otherwise validation is the last samples
+    of the training part, in all their versions kept out of training.
+
+    Args:
+        root: Folder that holds `training/`, `evaluation/` and the label files.
+        eval_root: Folder of the evaluation labels; None looks in `root`, then beside it in FreiHAND_pub_v2_eval.
+        val_fraction: Part of the training samples that is held out when there are no evaluation labels.
+        cache: Folder for parsed label files; None is the user's cache.
+        batch_size: Rows a batch on one device.
+        size: Side of a crop, pixels; the paper's is 256.
+        margin: Side of a crop over the longer side of the box of the hand's joints.
+        images: Whether rows have images at all.
+        image_fraction: Part of a training batch that has images; the other rows are pose-only.
+        batches_per_epoch: Length of a training epoch; None is once through the images.
+        augment: Random changes of training crops; null for none.
+        workers: Processes that read ahead; 0 reads in the training process.
+        seed: Decides order and random changes.
+    """
+
+    tips = (744, 320, 443, 555, 672)
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        eval_root: str | os.PathLike[str] | None = None,
+        val_fraction: float = 0.05,
+        cache: str | os.PathLike[str] | None = None,
+        batch_size: int = 64,
+        size: int = 128,
+        margin: float = 1.5,
+        images: bool = True,
+        image_fraction: float = 1.0,
+        batches_per_epoch: int | None = None,
+        augment: Augment | None = _AUGMENT,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, size, margin, images, image_fraction, batches_per_epoch, augment, workers, seed)
+        if root is None:
+            raise ValueError(
+                "FreiHAND needs a folder, because the dataset may not be passed on. Get FreiHAND_pub_v2 from its "
+                "authors' page and pass --data.root."
+            )
+        if not 0 < val_fraction < 1:
+            raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
+        self.root = Path(root).expanduser()
+        self.eval_root = None if eval_root is None else Path(eval_root).expanduser()
+        self.val_fraction = val_fraction
+        self.cache = None if cache is None else Path(cache).expanduser()
+
+    def prepare_data(self) -> None:
+        """Parses the label files once, before any other process needs them."""
+        self.training.samples  # noqa: B018
+        if self.evaluation is not None:
+            self.evaluation.samples  # noqa: B018
+
+    @cached_property
+    def training(self) -> FreiHANDPart:
+        """The training part."""
+        part = FreiHANDPart(self.root, "training", cache=self.cache)
+        for kind in LABELS:
+            if kind not in part.arrays:
+                raise FileNotFoundError(
+                    f"{part.paths[kind]} is not there, but training needs it. Unpack FreiHAND_pub_v2 again or change "
+                    "--data.root."
+                )
+        return part
+
+    @cached_property
+    def evaluation(self) -> FreiHANDPart | None:
+        """The evaluation part, or None where there is none."""
+        return find_evaluation(self.root, self.eval_root, self.cache)
+
+    def scenes(self, split: Split) -> Scenes:
+        evaluation = self.evaluation
+        if split == "predict" and evaluation is not None:
+            return FreiHANDScenes(evaluation)
+        if split in ("val", "test", "predict") and evaluation is not None and evaluation.labelled:
+            return FreiHANDScenes(evaluation)
+        if split in ("test", "predict"):
+            raise FileNotFoundError(
+                f"{self.root} has no evaluation {'images' if split == 'predict' else 'labels'}, which {split} needs. "
+                f"Unpack {EVAL_SIBLING} beside it, or pass its folder with --data.eval_root."
+            )
+        held_out = 0
+        if evaluation is None or not evaluation.labelled:
+            held_out = max(1, round(self.training.samples * self.val_fraction))
+        return split_training(self.training, held_out)[split == "val"]
