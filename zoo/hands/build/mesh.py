@@ -24,6 +24,7 @@ class Skinned(NamedTuple):
     weights: Array  # (778, 16)
     joints: Array  # (16, 3)
     ends: Array  # (16, 3) the far end of each joint's bone; for the wrist the middle knuckle
+    dorsal: Array  # (16, 3) unit vectors to the back of each bone
     tips: Index  # (5,) thumb, index, middle, ring, pinky
 
 
@@ -53,7 +54,7 @@ def build_mesh(source: Source) -> Skinned:
         axis = source.tips[tip] - source.joints[limb[2]]
         reach = (vertices - source.joints[limb[2]]) @ axis
         tips[tip] = np.where(weights.argmax(1) == limb[2], reach, -np.inf).argmax()
-    return Skinned(vertices, faces, weights, source.joints, ends, tips)
+    return Skinned(vertices, faces, weights, source.joints, ends, source.dorsal, tips)
 
 
 def _spacing(source: Source) -> Array:

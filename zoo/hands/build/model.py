@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.hands.build.mesh import Skinned, build_mesh
+from zoo.hands.build.correct import build_correctives
+from zoo.hands.build.mesh import build_mesh
 from zoo.hands.build.shape import SHAPE_NAMES, build_regressor, build_shapes
 from zoo.hands.build.source import Array, load_source
 from zoo.hands.skeleton import MANO_PARENTS
@@ -22,16 +23,14 @@ def build() -> dict[str, Arrays]:
     hand = build_mesh(load_source(ASSETS / "generic-hand" / "right.glb"))
     shapes = build_shapes(hand)
     regressor = build_regressor(hand, shapes)
-    # What the regressor finds is what the model bends around, so the wrist is put at the origin by the regressor.
-    hand = Skinned(*hand[:3], hand.joints, hand.ends, hand.tips)
+    # The model bends around what the regressor finds, so the regressor puts the wrist at the origin.
     vertices = hand.vertices - regressor[0] @ hand.vertices
     shapedirs = shapes.vertices - np.einsum("v,vik->ik", regressor[0], shapes.vertices)
-    posedirs = np.zeros((len(vertices), 3, 135))
     prior = _pose_prior()
     right = {
         "v_template": vertices,
         "shapedirs": np.round(shapedirs, 9),
-        "posedirs": posedirs,
+        "posedirs": build_correctives(hand),
         "J_regressor": regressor,
         "J": regressor @ vertices,
         "weights": hand.weights,

@@ -107,7 +107,7 @@ def _stretch(
 
 
 def _flesh(hand: Skinned, profile: Callable[[Array], Array]) -> Array:
-    """Offsets (778, 3) from the finger bones, times a profile of the place along the finger: 0 at its base, 1 at its tip."""
+    """Offsets (778, 3) from the finger bones, times a profile of the place along the finger (base 0, tip 1)."""
     axes, offsets = _axes(hand), np.zeros_like(hand.vertices)
     for limb in LIMBS:
         lengths = np.linalg.norm((hand.ends - hand.joints)[list(limb)], axis=1)

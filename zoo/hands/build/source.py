@@ -1,7 +1,7 @@
 """Read the vendored right hand (glTF binary) and bring it into OpenHand's frame and joints.
 
-Source: WebXR Input Profiles "generic-hand", MIT, Copyright 2019 Amazon. Its bind pose is a flat hand already, so nothing
-is unbent here: the largest angle between neighbouring finger bones at rest is under fifteen degrees.
+Source: WebXR Input Profiles "generic-hand", MIT, Copyright 2019 Amazon. Its bind pose is a flat hand already, so
+nothing is unbent here: neighbouring finger bones are at most fifteen degrees apart at rest.
 """
 
 import json
@@ -39,6 +39,7 @@ class Source(NamedTuple):
     weights: Array  # (1159, 16) MANO's joints, rows sum to one
     joints: Array  # (16, 3)
     tips: Array  # (5, 3) the rig's tip joints, inside the fingertips: thumb, index, middle, ring, pinky
+    dorsal: Array  # (16, 3) unit vectors from each joint to the back of its bone
 
 
 def load_source(path: Path) -> Source:
@@ -60,6 +61,7 @@ def load_source(path: Path) -> Source:
     names = [header["nodes"][node]["name"] for node in skin["joints"]]
     bind = np.linalg.inv(accessor(skin["inverseBindMatrices"]).astype(float).reshape(-1, 4, 4).transpose(0, 2, 1))
     places = dict(zip(names, bind[:, :3, 3], strict=True))
+    backs = dict(zip(names, bind[:, :3, 1], strict=True))
 
     positions, slots, shares = (accessor(attributes[key]) for key in ("POSITION", "JOINTS_0", "WEIGHTS_0"))
     rig = np.zeros((len(positions), len(names)))
@@ -74,7 +76,8 @@ def load_source(path: Path) -> Source:
 
     wrist = places["wrist"]
     joints, tips = (np.array([places[name] for name in group]) for group in (RIG_JOINTS, RIG_TIPS))
+    dorsal = np.array([backs[name] / np.linalg.norm(backs[name]) for name in RIG_JOINTS])
     return Source(
         *((distinct.astype(float) - wrist) @ AXES.T, faces.astype(np.int64), weights),
-        *((joints - wrist) @ AXES.T, (tips - wrist) @ AXES.T),
+        *((joints - wrist) @ AXES.T, (tips - wrist) @ AXES.T, dorsal @ AXES.T),
     )

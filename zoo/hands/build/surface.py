@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from zoo.hands.build.source import Array, Index
 
@@ -37,27 +38,24 @@ def adjacency(faces: Index, count: int) -> Array:
     return matrix / matrix.sum(1, keepdims=True)
 
 
-def closest(points: Array, vertices: Array, faces: Index) -> tuple[Index, Array]:
-    """Nearest point of the surface: face number (n,) and barycentric coordinates (n, 3)."""
-    numbers, coordinates = [], []
-    a, b, c = vertices[faces].swapaxes(0, 1)
-    ab, ac = b - a, c - a
-    uu, uv, vv = (np.einsum("fi,fi->f", x, y) for x, y in ((ab, ab), (ab, ac), (ac, ac)))
-    for point in points:
-        offset = point - a
-        up, vp = np.einsum("fi,fi->f", ab, offset), np.einsum("fi,fi->f", ac, offset)
-        determinant = uu * vv - uv**2
-        s, t = (vv * up - uv * vp) / determinant, (uu * vp - uv * up) / determinant
-        along = [(up / uu).clip(0, 1), (vp / vv).clip(0, 1), ((vp - up + uu - uv) / (uu - 2 * uv + vv)).clip(0, 1)]
-        zero = np.zeros_like(s)
-        guesses = np.array([[s, along[0], zero, 1 - along[2]], [t, zero, along[1], along[2]]])
-        miss = np.linalg.norm(guesses[0, ..., None] * ab + guesses[1, ..., None] * ac - offset, axis=-1)
-        miss[0, (s < 0) | (t < 0) | (s + t > 1)] = np.inf
-        way, face = np.unravel_index(int(miss.argmin()), miss.shape)
-        s, t = guesses[:, way, face]
-        numbers.append(face)
-        coordinates.append((1 - s - t, s, t))
-    return np.array(numbers, dtype=np.int64), np.array(coordinates)
+def closest(points: Array, vertices: Array, faces: Index, candidates: int = 32) -> tuple[Index, Array]:
+    """Nearest points among the faces with the nearest middles: face (n,) and barycentric shares (n, 3)."""
+    _, near = cKDTree(vertices[faces].mean(1)).query(points, k=candidates)
+    a, b, c = np.moveaxis(vertices[faces[near]], 2, 0)
+    ab, ac, offset = b - a, c - a, points[:, None] - a
+    uu, uv, vv, up, vp = ((x * y).sum(-1) for x, y in ((ab, ab), (ab, ac), (ac, ac), (ab, offset), (ac, offset)))
+    determinant = uu * vv - uv**2
+    s, t = (vv * up - uv * vp) / determinant, (uu * vp - uv * up) / determinant
+    first, second = (up / uu).clip(0, 1), (vp / vv).clip(0, 1)
+    third = ((vp - up + uu - uv) / (uu - 2 * uv + vv)).clip(0, 1)
+    zero = np.zeros_like(s)
+    s, t = np.stack([s, first, zero, 1 - third], -1), np.stack([t, zero, second, third], -1)
+    miss = np.linalg.norm(s[..., None] * ab[:, :, None] + t[..., None] * ac[:, :, None] - offset[:, :, None], axis=-1)
+    miss[(s < 0) | (t < 0) | (s + t > 1 + 1e-12)] = np.inf
+    best = miss.reshape(len(points), -1).argmin(1)
+    rows = np.arange(len(points))
+    s, t = s.reshape(len(points), -1)[rows, best], t.reshape(len(points), -1)[rows, best]
+    return near[rows, best // 4].astype(np.int64), np.stack([1 - s - t, s, t], -1)
 
 
 class RoundSurface:
@@ -77,11 +75,7 @@ class RoundSurface:
 
 
 def relax(vertices: Array, faces: Index, surface: RoundSurface, strength: Array, steps: int = 6) -> Array:
-    """Slide inner vertices towards their neighbours' middle, along the surface; the boundary stays.
-
-    Args:
-        strength: (v,) the part of the way that a vertex goes in one step.
-    """
+    """Slide vertices by strength (v,) of the way to their neighbours' middle on the surface, but for the boundary."""
     average = adjacency(faces, len(vertices))
     inner = np.setdiff1d(np.arange(len(vertices)), boundary_edges(faces))
     for _ in range(steps):
@@ -98,7 +92,7 @@ def flip_edges(vertices: Array, faces: Index, free: NDArray[np.bool_], sweeps: i
     faces = faces.copy()
     for _ in range(sweeps):
         owner = {(int(face[k]), int(face[k - 2])): i for i, face in enumerate(faces) for k in range(3)}
-        edges = {edge for edge in owner}
+        edges = set(owner)
         valence = np.bincount(faces.ravel())
         changed: set[int] = set()
         for a, b in sorted(edges):
