@@ -1,0 +1,170 @@
+"""OpenHand, the default data: endless pose-only hands made on the fly and, where asked for, made pictures."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.augment import Augment
+from datamodules.base import HandData
+from datamodules.freihand import FreiHANDScenes
+from datamodules.freihand_files import FreiHANDPart
+from datamodules.generate import Recipe, generate
+from datamodules.pose_stream import CropCamera, Drawn, PoseStream, ViewCone
+from datamodules.scene import BoolArray, Scene, SceneHand, Scenes, Split
+from zoo.hands.openhand import OpenHand
+from zoo.hands.poses import PosePrior
+from zoo.hands.skeleton import RIGHT
+
+_AUGMENT = Augment()
+_STREAMS: dict[Split, int] = {"train": 0, "val": 1, "test": 2, "predict": 2}
+
+
+class PoseScenes(Scenes):
+    """The first hands of a stream, as scenes without a picture.
+
+    Args:
+        stream: where the hands come from.
+        count: how many.
+    """
+
+    def __init__(self, stream: PoseStream, count: int) -> None:
+        self.stream = stream
+        self.count = count
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "drawn"}  # workers draw them themselves
+
+    def __len__(self) -> int:
+        return self.count
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """All hands, drawn when the first one is read."""
+        return self.stream.draw(0, self.count)
+
+    def sides(self) -> BoolArray:
+        return np.arange(2)[None] == np.full((self.count, 1), RIGHT)
+
+    def read(self, index: int, *, image: bool = True, mask: bool = False) -> Scene:
+        hand = SceneHand(RIGHT, self.drawn.vertices[index].numpy(), self.drawn.joints[index].numpy())
+        side = self.stream.size
+        return Scene(index, (side, side), self.drawn.intrinsics[index].numpy(), {RIGHT: hand})
+
+
+class OpenHandData(HandData):
+    """Hands of the embedded model. Needs no files: without images it starts at once, with them it draws them first.
+
+    Training rows are new hands without end; with `images`, `image_fraction` of a batch are made pictures from a
+    dataset in FreiHAND's layout, drawn on first use and kept. Validation and test are fixed hands that training never
+    sees, pictured when `images` is true. All of them are a function of `seed`, the pictures of `picture_seed`.
+
+    Args:
+        samples: pictured training hands; each gives four pictures. Only with `images`.
+        val_samples: held-out hands for validation.
+        test_samples: held-out hands for testing.
+        root: folder of the pictures; None is one in the user's cache.
+        picture_seed: other seeds give other pictures.
+        left: share of left hands among the pictures.
+        turn: hands are turned in the picture plane by up to this angle either way, radians.
+        tilt: standard deviation of their rotation out of the canonical views, radians.
+        views: shares of the back, palm, thumb-side and little-finger-side views.
+        shape_std: standard deviation of the ten shape numbers.
+        leave_out: gestures of the pose prior that occur nowhere.
+        draw_workers: processes that draw pictures; None is one for each core, up to 8.
+        batch_size: rows a batch on one device.
+        size: side of a crop, pixels.
+        margin: side of a crop over the longer side of the box of the hand's joints.
+        images: whether rows have images at all.
+        image_fraction: part of a training batch that has images; the other rows are pose-only.
+        batches_per_epoch: length of a training epoch; None is once through the images.
+        augment: random changes of training pictures; null for none.
+        workers: processes that read ahead; 0 reads in the training process.
+        seed: decides hands, order and random changes.
+    """
+
+    def __init__(
+        self,
+        samples: int = 1500,
+        val_samples: int = 256,
+        test_samples: int = 1000,
+        root: str | os.PathLike[str] | None = None,
+        picture_seed: int = 0,
+        left: float = 0.5,
+        turn: float = ViewCone.turn,
+        tilt: float = ViewCone.tilt,
+        views: tuple[float, float, float, float] = ViewCone.views,
+        shape_std: float = 1.0,
+        leave_out: tuple[str, ...] = (),
+        draw_workers: int | None = None,
+        batch_size: int = 64,
+        size: int = 128,
+        margin: float = 1.5,
+        images: bool = False,
+        image_fraction: float = 0.5,
+        batches_per_epoch: int | None = 500,
+        augment: Augment | None = _AUGMENT,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, size, margin, images, image_fraction, batches_per_epoch, augment, workers, seed)
+        if val_samples < 1 or test_samples < 1:
+            raise ValueError(
+                f"val_samples={val_samples}, test_samples={test_samples}: both splits need a hand. "
+                "Set --data.val_samples and --data.test_samples to at least 1."
+            )
+        self.val_samples = val_samples
+        self.test_samples = test_samples
+        self.shape_std = shape_std
+        self.leave_out = tuple(leave_out)
+        self.draw_workers = min(os.cpu_count() or 1, 8) if draw_workers is None else draw_workers
+        self.cone = ViewCone(turn, tilt, tuple(views))
+        self.recipe = Recipe(
+            samples,
+            val_samples + test_samples,
+            picture_seed,
+            left,
+            turn=turn,
+            tilt=tilt,
+            views=tuple(views),
+            leave_out=self.leave_out,
+        )
+        self.root = self.recipe.default_root() if root is None else Path(root).expanduser()
+
+    def prepare_data(self) -> None:
+        """Draws the pictures that are not there yet; nothing without `images`."""
+        if self.images:
+            generate(self.recipe, self.root, workers=self.draw_workers if self.draw_workers > 1 else 0)
+
+    def poses(self) -> PoseStream:
+        return self._stream("train")
+
+    def scenes(self, split: Split) -> Scenes | None:
+        if not self.images:
+            return None if split == "train" else PoseScenes(self._stream(split), self._held_out(split))
+        if split == "train":
+            return FreiHANDScenes(FreiHANDPart(self.root, "training"))
+        first = 0 if split == "val" else self.val_samples
+        numbers = np.arange(first, first + self._held_out(split))
+        return FreiHANDScenes(FreiHANDPart(self.root, "evaluation"), numbers)
+
+    def _held_out(self, split: Split) -> int:
+        return self.val_samples if split == "val" else self.test_samples
+
+    @cached_property
+    def _hand(self) -> OpenHand:
+        return OpenHand(side="right")
+
+    @cached_property
+    def _prior(self) -> PosePrior:
+        return PosePrior(leave_out=self.leave_out)
+
+    def _stream(self, split: Split) -> PoseStream:
+        """Crops vary in training as those of pictures do; held-out hands are cropped by the view."""
+        zoom = self.augment.scale if self.augment is not None and split == "train" else 0.0
+        shift = self.augment.shift if self.augment is not None and split == "train" else 0.0
+        fill = (1 / (self.margin * (1 + zoom)), 1 / (self.margin * (1 - zoom)))
+        camera = CropCamera(fill=fill, shift=shift)
+        stream = _STREAMS[split]
+        return PoseStream(self._hand, self._prior, self.size, self.seed, stream, self.cone, camera, self.shape_std)
