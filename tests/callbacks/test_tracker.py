@@ -1,0 +1,135 @@
+"""What is logged reads back, nobody is asked for a key, and none is written down."""
+
+import logging
+import struct
+
+import pytest
+import torch
+
+from callbacks.curves import CurveLog, draw_curves, read_curves
+from callbacks.tracker import is_online, make_loggers
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def test_a_key_is_found_in_the_environment_or_a_netrc_file(monkeypatch, tmp_path):
+    assert not is_online()
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert is_online()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert not is_online()
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY")
+
+    place = tmp_path / "keys"
+    place.write_text("machine api.wandb.ai login user password secret\n")
+    place.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(place))
+    assert is_online()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert not is_online()
+    place.write_text("machine\n")
+    assert not is_online()
+
+
+def test_wandb_is_offline_without_a_key_and_says_so_once(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        curves, tracked = make_loggers("wandb", tmp_path / "run", "test")
+    assert [record.message for record in caplog.records if "offline" in record.message] == caplog.messages
+    assert "WANDB_API_KEY" in caplog.text
+    assert tracked._offline
+    assert not tracked._log_model
+    assert isinstance(curves, CurveLog)
+
+
+def test_wandb_is_online_with_a_key_and_does_not_repeat_it(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    with caplog.at_level(logging.INFO):
+        _, tracked = make_loggers("wandb", tmp_path, "test")
+    assert not tracked._offline
+    assert "x" * 40 not in caplog.text
+
+
+def test_csv_and_none_do_not_need_wandb(tmp_path):
+    assert [type(logger) for logger in make_loggers("csv", tmp_path, "test")] == [CurveLog]
+    assert make_loggers("none", tmp_path, "test") == []
+
+
+def test_an_unknown_tracker_is_answered_with_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match=r"--tracker=tensorboard.*wandb, csv, none"):
+        make_loggers("tensorboard", tmp_path, "test")
+
+
+def test_a_fit_is_read_back_from_the_rows(line, make_trainer, loader, tmp_path):
+    make_trainer(logger=make_loggers("csv", tmp_path, "test")).fit(line, loader, loader)
+    curves = read_curves(tmp_path / "log.csv")
+    assert list(curves["train/loss"].values()) == pytest.approx(line.losses)
+    assert list(curves["val/error"]) == [9]
+    assert (tmp_path / "log.csv").read_text().startswith("step,name,value\n")
+
+
+def test_a_resumed_run_goes_on_in_the_same_file(tmp_path):
+    for value, steps in ((1.0, (1, 2, 3)), (5.0, (3, 4))):
+        log = CurveLog(tmp_path / "log.csv")
+        for step in steps:
+            log.log_metrics({"train/loss": value, "epoch": 0}, step)
+    assert read_curves(tmp_path / "log.csv") == {"train/loss": {1: 1.0, 2: 1.0, 3: 5.0, 4: 5.0}}
+
+
+def test_curves_are_drawn_one_plot_a_name(tmp_path):
+    from PIL import Image
+
+    noise = 1 + torch.rand(200, generator=torch.Generator().manual_seed(0))
+    curves = {"train/loss": {i: 10 / (i + 1) * noise[i].item() for i in range(200)}, "once": {1: 2.0}}
+    curves |= {f"val/{i}": {1: 2.0, 5: float("nan"), 9: 1.0} for i in range(3)}
+    draw_curves(curves, tmp_path / "curves.png")
+    draw_curves({}, tmp_path / "none.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (1200, 480)
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+def records(path):
+    """The records of a .wandb file, which is a LevelDB log: blocks of 32 KiB, pieces of (crc, length, kind, bytes)."""
+    data, place, record = path.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+            continue
+        length, kind = struct.unpack_from("<HB", data, place + 4)
+        record += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            yield record
+            record = b""
+
+
+def test_an_offline_wandb_run_holds_what_was_logged_and_no_secret(line, make_trainer, loader, tmp_path, monkeypatch):
+    import wandb
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    monkeypatch.setenv("MY_SECRET_TOKEN", "s3cr3t-value")
+    monkeypatch.setenv("WANDB_MODE", "offline")  # Lightning sets it and would leave it behind
+    loggers = make_loggers("wandb", tmp_path / "run", "test", x_disable_stats=True)
+    make_trainer(logger=loggers).fit(line, loader, loader)
+    loggers[1].log_image("pictures/hands", [torch.rand(3, 8, 8)], step=10)
+    wandb.finish()
+
+    (run,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    (file,) = run.glob("run-*.wandb")
+    history = []
+    for data in records(file):
+        record = Record.FromString(data)
+        if record.HasField("history"):
+            history.append({"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item})
+    losses = [float(row["train/loss"]) for row in history if "train/loss" in row]
+    assert losses == pytest.approx(line.losses)
+    assert any("pictures/hands" in key for row in history for key in row)
+    assert list((run / "files" / "media" / "images" / "pictures").glob("*.png"))
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert b"s3cr3t-value" not in everything
