@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, reduce
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from datamodules.scene import IntArray
 from zoo.batch import HandBatch
 
 
+@runtime_checkable
 class PoseSource(Protocol):
     """An endless supply of hands without images."""
 

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+from tiny_freihand import random_labels, write_freihand
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def freihand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six training samples in four versions and three evaluation samples with labels; only read it."""
+    root = tmp_path_factory.mktemp("data") / "FreiHAND_pub_v2"
+    write_freihand(root, "training", random_labels(6), versions=4)
+    return write_freihand(root, "evaluation", random_labels(3, seed=1), masks=False)
