@@ -5,18 +5,35 @@ the two sides of a crease meet at the plane that halves the bend and bulge along
 other, and the back of a bent joint shows its bone. Offsets linear in R - I are fitted to it over sampled rotations.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from zoo.hands.build.mesh import Skinned
 from zoo.hands.build.source import Array
-from zoo.hands.build.surface import adjacency
+from zoo.hands.build.surface import adjacency, vertex_normals
 from zoo.hands.skeleton import MANO_PARENTS
 
-# Joints whose skin overlaps are fitted together. Degrees: flexion from, to; abduction and twist either way.
-GROUPS = (((1, 4, 7, 10), (-35, 95), 22, 8), *(((j,), (-15, 115), 4, 4) for j in (2, 5, 8, 11)))
-GROUPS += (*(((j,), (-25, 85), 3, 4) for j in (3, 6, 9, 12)), ((13,), (-30, 45), 35, 20))
-GROUPS += (((14,), (-20, 70), 10, 10), ((15,), (-30, 85), 4, 4))
+
+class Bend(NamedTuple):
+    """Joints whose skin overlaps and is fitted together, and the rotations to fit over, in degrees."""
+
+    joints: tuple[int, ...]
+    flexion: tuple[int, int]
+    abduction: int  # either way
+    twist: int  # either way
+    kept: float  # part of the volume lost in the bend that comes back as a bulge
+
+
+BENDS = (
+    Bend((1, 4, 7, 10), (-35, 95), 22, 8, 0.2),
+    *(Bend((joint,), (-15, 115), 4, 4, 0.25) for joint in (2, 5, 8, 11)),
+    *(Bend((joint,), (-25, 85), 3, 4, 0.5) for joint in (3, 6, 9, 12)),
+    Bend((13,), (-30, 45), 35, 20, 0.75),
+    Bend((14,), (-20, 70), 10, 10, 0.5),
+    Bend((15,), (-30, 85), 4, 4, 0.5),
+)
 SAMPLES = 60
 # How far the head of a bone comes out at the back of a right-angled bend, its length and width, metres: knuckles,
 # middle joints, end joints.
@@ -29,16 +46,17 @@ def build_correctives(hand: Skinned) -> Array:
     """Offsets (778, 3, 135) per entry of R - I, in MANO's order of joints, rows and columns."""
     generator = np.random.default_rng(0)
     correctives = np.zeros((len(hand.vertices), 3, 15, 9))
-    for joints, flexion, abduction, twist in GROUPS:
+    for bend in BENDS:
+        joints = bend.joints
         frames = [_frame(hand, joint) for joint in joints]
-        turns = _sample(generator, len(joints), flexion, abduction, twist)
+        turns = _sample(generator, bend)
         features, offsets = [], []
         for turn in turns:
             local = [Rotation.from_rotvec(frame @ angles) for frame, angles in zip(frames, turn, strict=True)]
             rotations = np.tile(np.eye(3), (16, 1, 1))
             rotations[list(joints)] = [rotation.as_matrix() for rotation in local]
             features.append((rotations[list(joints)] - np.eye(3)).ravel())
-            offsets.append(_offsets(hand, rotations, joints, frames, turn))
+            offsets.append(_offsets(hand, rotations, bend, frames, turn))
         system, wished = np.array(features), np.array(offsets).reshape(len(turns), -1)
         ridge = 1e-3 * len(turns) * np.eye(system.shape[1])
         fitted = np.linalg.solve(system.T @ system + ridge, system.T @ wished)
@@ -59,28 +77,29 @@ def _frame(hand: Skinned, joint: int) -> Array:
     return np.stack([np.cross(bone, -back), back, bone], axis=1)
 
 
-def _sample(generator: np.random.Generator, joints: int, flexion: tuple[int, int], abduction: int, twist: int) -> Array:
+def _sample(generator: np.random.Generator, bend: Bend) -> Array:
     """Angles (n, joints, 3) in radians: the range evenly, half of the time the same flexion for every joint."""
-    count = SAMPLES * (1 if joints == 1 else 5)
-    low = np.array([flexion[0], -abduction, -twist])
-    high = np.array([flexion[1], abduction, twist])
-    angles = low + (high - low) * generator.random((count, joints, 3))
+    joints = len(bend.joints)
+    low = np.array([bend.flexion[0], -bend.abduction, -bend.twist])
+    high = np.array([bend.flexion[1], bend.abduction, bend.twist])
+    angles = low + (high - low) * generator.random((SAMPLES * (1 if joints == 1 else 5), joints, 3))
     angles[::2, :, 0] = angles[::2, :1, 0] + 8 * generator.standard_normal((len(angles[::2]), joints))
     angles[::3, :, 1:] = 0
     return np.radians(angles)
 
 
-def _offsets(hand: Skinned, rotations: Array, joints: tuple[int, ...], frames: list[Array], turn: Array) -> Array:
+def _offsets(hand: Skinned, rotations: Array, bend: Bend, frames: list[Array], turn: Array) -> Array:
     """What must be added at rest (778, 3) so that linear skinning lands on the target."""
     rotation, shift = _world(hand, rotations)
     linear = np.einsum("vj,jab->vab", hand.weights, rotation)
     offset = hand.weights @ shift
     target = _dual_quaternion_skinning(hand, rotation, shift)
-    for joint, frame, angles in zip(joints, frames, turn, strict=True):
+    target = _keep_volume(hand, target, bend)
+    for joint, frame, angles in zip(bend.joints, frames, turn, strict=True):
         if joint in CREASED:
             target = _crease(hand, target, joint, frame, rotations[joint], angles[0])
     rest = np.linalg.solve(linear, (target - offset)[..., None])[..., 0] - hand.vertices
-    for joint, frame, angles in zip(joints, frames, turn, strict=True):
+    for joint, frame, angles in zip(bend.joints, frames, turn, strict=True):
         rest += (1 - np.cos(angles[0])) * (angles[0] > 0) * _bone(hand, joint, frame)
     return rest
 
@@ -119,8 +138,25 @@ def _crease(hand: Skinned, target: Array, joint: int, frame: Array, rotation: Ar
     own = hand.weights[:, [joint, MANO_PARENTS[joint]]].sum(1)
     distance = side * ((target - hand.joints[joint]) @ bone)
     near = own * np.exp(-((np.linalg.norm(away, axis=1) / 0.016) ** 4))
-    depth = near * 0.001 * np.logaddexp(0, (0.0004 - distance) / 0.001) * np.abs(side)
+    depth = near * 0.001 * np.logaddexp(0, (0.0022 - distance) / 0.001) * np.abs(side)
     return target + (side * depth)[:, None] * bone - (0.5 * depth)[:, None] * back
+
+
+def _volume(hand: Skinned, vertices: Array) -> float:
+    """Volume in cubic metres, up to that of the wrist's hole, which does not move."""
+    a, b, c = vertices[hand.faces].swapaxes(0, 1)
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def _keep_volume(hand: Skinned, target: Array, bend: Bend) -> Array:
+    """Let the skin around the joints swell by part of the volume that the bend has lost (or shrink by what it won)."""
+    behind = [joint + further for joint in bend.joints for further in range(3 - (joint - 1) % 3)]
+    moving = hand.weights[:, behind]
+    around = 4 * moving.sum(1) * (1 - moving.sum(1))
+    normals = around[:, None] * vertex_normals(target, hand.faces)
+    missing = _volume(hand, hand.vertices) - _volume(hand, target)
+    gained = (_volume(hand, target + 1e-4 * normals) - _volume(hand, target)) / 1e-4
+    return target + np.clip(bend.kept * missing / gained, -0.0025, 0.0025) * normals
 
 
 def _bone(hand: Skinned, joint: int, frame: Array) -> Array:

@@ -62,8 +62,8 @@ def build_shapes(hand: Skinned) -> Shapes:
         _stretch(hand, longer=everyone),
         _stretch(hand, longer={THUMB: 0.045}),
         _stretch(hand, longer=outer),
-        (0.055 * _flesh(hand, lambda along: np.ones_like(along)), np.zeros_like(hand.joints)),
-        (0.09 * _flesh(hand, _smooth(0.35, 1.0)), np.zeros_like(hand.joints)),
+        (0.05 * _flesh(hand, lambda along: np.ones_like(along)), np.zeros_like(hand.joints)),
+        (0.06 * _flesh(hand, _smooth(0.35, 1.0)), np.zeros_like(hand.joints)),
         (_prominence(hand), np.zeros_like(hand.joints)),
     )
     return Shapes(np.stack([way[0] for way in ways], -1), np.stack([way[1] for way in ways], -1))
@@ -129,12 +129,12 @@ def _prominence(hand: Skinned) -> Array:
             away = np.linalg.norm(hand.vertices - hand.joints[joint], axis=1)
             back = 0.5 + 0.5 * normals[:, 1]
             if number == 0:
-                amount += 0.0006 * np.exp(-((away / 0.014) ** 2)) * back**2 * (limb != LIMBS[THUMB])
+                amount += 0.0008 * np.exp(-((away / 0.014) ** 2)) * back**2 * (limb != LIMBS[THUMB])
             else:
-                amount += 0.0004 * own * np.exp(-((away / 0.0095) ** 2)) * (0.4 + 0.6 * back)
+                amount += 0.0006 * own * np.exp(-((away / 0.0095) ** 2)) * (0.4 + 0.6 * back)
                 middle = (hand.joints[joint] + hand.joints[joint - 1]) / 2
                 away = np.linalg.norm(hand.vertices - middle, axis=1)
-                amount -= 0.0002 * own * np.exp(-((away / 0.009) ** 2))
+                amount -= 0.0003 * own * np.exp(-((away / 0.009) ** 2))
     return amount[:, None] * normals
 
 
@@ -148,7 +148,7 @@ def build_regressor(hand: Skinned, shapes: Shapes) -> Array:
         family = [j for j in range(16) if j in (joint, MANO_PARENTS[joint]) or (joint > 0 and MANO_PARENTS[j] == joint)]
         nearness = along + 0.3 * np.linalg.norm(away, axis=1)
         nearness[hand.weights[:, family].sum(1) < 0.75] = np.inf
-        ring = np.argsort(nearness, kind="stable")[: 60 if joint == 0 else 40]
+        ring = np.argsort(nearness, kind="stable")[: 60 if MANO_PARENTS[joint] <= 0 else 40]
         rows = [1000 * away[ring].T]
         rows += [3000 * (shapes.vertices[ring, :, k] - shapes.joints[joint, :, k]).T for k in range(10)]
         rows += [1e3 * np.ones((1, len(ring))), 0.5 * np.eye(len(ring))]
