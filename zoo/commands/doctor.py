@@ -58,7 +58,8 @@ def _device() -> Iterator[Line]:
 
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
-        yield Line("ok", f"cuda:{index} {facts.name}, {facts.total_memory / GIGABYTE:.0f} GB, torch {torch.__version__}")
+        memory = facts.total_memory / GIGABYTE
+        yield Line("ok", f"cuda:{index} {facts.name}, {memory:.0f} GB, torch {torch.__version__}")
     if torch.backends.mps.is_available():
         yield Line("ok", f"mps, torch {torch.__version__}")
     yield Line("ok", f"cpu, {torch.get_num_threads()} threads, torch {torch.__version__}")
@@ -118,7 +119,7 @@ def _renderer() -> Iterator[Line]:
     areas = {}
     for backend in ("torch", "gl"):
         try:
-            drawn = render(triangle, torch.tensor([[0, 1, 2]]), camera, (64, 64), backend=backend)  # type: ignore[arg-type]
+            drawn = render(triangle, torch.tensor([[0, 1, 2]]), camera, (64, 64), backend=backend)
             areas[backend] = int(drawn.mask.sum())
         except Exception as error:
             fix = "pip install -e '.[render]', and on Debian apt install libegl1 libgl1 libgl1-mesa-dri"
@@ -126,7 +127,8 @@ def _renderer() -> Iterator[Line]:
             yield Line(state, f"{backend}: {one_line(str(error), 120)}", fix)
     for backend, area in areas.items():
         right = abs(area - 800) < 50  # half of 40 by 40 pixels
-        yield Line("ok" if right else "BAD", f"{backend} draws a triangle of {area} pixels" + ("" if right else ", not 800"))
+        text = f"{backend} draws a triangle of {area} pixels"
+        yield Line("ok", text) if right else Line("BAD", f"{text}, not 800", "update the graphics driver")
 
 
 def _hands(mano: Path | None) -> Iterator[Line]:
@@ -147,7 +149,7 @@ def _hands(mano: Path | None) -> Iterator[Line]:
         return
     files = [mano] if mano.is_file() else sorted(path for path in mano.glob("*") if path.stem.startswith("MANO_"))
     if not files:
-        yield Line("BAD", f"{mano} holds no MANO_RIGHT.pkl, MANO_LEFT.pkl or .npz", "give the folder models of mano_v1_2")
+        yield Line("BAD", f"{mano} holds no MANO_RIGHT or MANO_LEFT", "give the folder models of mano_v1_2")
     for path in files:
         side = "left" if "left" in path.stem.lower() else "right"
         try:
@@ -174,8 +176,9 @@ def _data(freihand: Path | None) -> Iterator[Line]:
 
 
 def _tracker() -> Iterator[Line]:
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    if os.environ.get("WANDB_API_KEY") or (netrc.is_file() and "api.wandb.ai" in netrc.read_text()):
+    from callbacks.tracker import is_online
+
+    if is_online():
         yield Line("ok", "a Weights & Biases key is there: runs are sent")
     else:
         yield Line(

@@ -1,7 +1,7 @@
 """From skeletons in an image to conditions in a crop, and back."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -40,6 +40,10 @@ class Crops(NamedTuple):
     intrinsics: Intrinsics  # (b, 3, 3) of the image
     frame: Float[Tensor, "b 3 3"]  # from the image's camera frame to the crop's
 
+    def to(self, device: torch.device) -> Given:
+        """The conditions, on a device."""
+        return cast(Given, {key: value.to(device) for key, value in cast(dict[str, Tensor], self.given).items()})
+
 
 class Placed(NamedTuple):
     """Hands in the camera frame of their images; n hypotheses each, best first."""
@@ -57,7 +61,7 @@ def crop(
     what: What = "auto",
     margin: float = 1.5,
     focal: float | None = None,
-    upright: bool = False,
+    upright: bool = True,
 ) -> Crops:
     """The conditions of hands, each seen in a square crop around its keypoints; left hands are mirrored.
 
@@ -71,11 +75,11 @@ def crop(
     """
     pixels = torch.from_numpy(np.stack([hand.pixels for hand in hands]))
     seen = torch.from_numpy(np.stack([hand.seen for hand in hands]))
-    front = np.float32([0, 0, 1])
+    front = np.array([0, 0, 1], np.float32)
     joints = torch.from_numpy(
         np.stack([np.broadcast_to(front, (21, 3)) if hand.joints is None else hand.joints for hand in hands])
     )
-    labelled = torch.from_numpy(np.stack([hand.labelled for hand in hands]))
+    labelled = torch.from_numpy(np.stack([hand.labelled for hand in hands])) & (what != "2d")
     mirrored = torch.tensor([hand.side == LEFT for hand in hands])
     rotation = -_lean(pixels, seen, mirrored) if upright else torch.zeros(len(hands))
     center, side = square_box(pixels, seen, margin)

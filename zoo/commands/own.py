@@ -35,6 +35,7 @@ def run_command(name: str, commands: Command | dict[str, Command], argv: Sequenc
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     """Parses, and says in one sentence what is wrong with the words."""
+    argv = ["--n" if word == "-n" else word for word in argv]
     flags = [flag for action in parser._actions for flag in action.option_strings]
     unknown = [w for w in argv if w.startswith("--") and w.partition("=")[0] not in flags]
     for word in unknown:

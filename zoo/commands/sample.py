@@ -3,14 +3,16 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
+from torch import Tensor
 
 from zoo.commands import folder
 from zoo.commands.fitting import Placed, What, crop, put_back
 from zoo.commands.results import Results
 from zoo.commands.skeletons import Skeleton, Unreadable, read_skeletons
+from zoo.hands.model import HandModel
 from zoo.models.base import Method
 from zoo.registry import UsageError
 
@@ -31,7 +33,7 @@ def sample(
     steps: int | None = None,
     focal: float | None = None,
     margin: float = 1.5,
-    upright: bool = False,
+    upright: bool = True,
     limit: int | None = None,
     mesh: list[Mesh] | Mesh = "obj",
     device: str = "auto",
@@ -77,7 +79,7 @@ def sample(
         "steps": steps, "focal": focal, "margin": margin, "upright": upright, "seed": seed,
     }  # fmt: skip
     formats = [mesh] if isinstance(mesh, str) else mesh
-    results = Results(target, method.hand, [kind for kind in formats if kind != "none"])
+    results = Results(target, cast(HandModel, method.hand).faces, [kind for kind in formats if kind != "none"])
     generator = torch.Generator(method.device).manual_seed(seed)
     if task == "generate":
         _generate(method, results, count, generator)
@@ -86,7 +88,7 @@ def sample(
             method, results, hands[:limit], count, generator,
             what=given, margin=margin, focal=focal, upright=upright,
         )  # fmt: skip
-    results.finish(checkpoint=source, options=options, seconds=time.time() - started)
+    results.finish(checkpoint=source, digest=_digest(source), options=options, seconds=time.time() - started)
     return results.summary()
 
 
@@ -100,6 +102,12 @@ def _newest(model: str) -> str:
     return str(files[-1].parent.parent)
 
 
+def _digest(source: Path) -> str:
+    from checkpoints.load import sha256
+
+    return sha256(source / "model.safetensors" if source.is_dir() else source)
+
+
 def _load(weights: str, steps: int | None, device: str) -> tuple[Method, Path]:
     import checkpoints
 
@@ -111,7 +119,7 @@ def _load(weights: str, steps: int | None, device: str) -> tuple[Method, Path]:
 
 
 @torch.no_grad()
-def _generate(method: Method, results: "Results", count: int, generator: torch.Generator) -> None:
+def _generate(method: Method, results: Results, count: int, generator: torch.Generator) -> None:
     for start in range(0, count, ROWS):
         hands = method.sample({}, generator=generator, batch_size=min(ROWS, count - start))
         results.add_generated(start, hands["vertices"][:, 0].cpu(), hands["joints"][:, 0].cpu())
@@ -120,7 +128,7 @@ def _generate(method: Method, results: "Results", count: int, generator: torch.G
 @torch.no_grad()
 def _fit(
     method: Method,
-    results: "Results",
+    results: Results,
     hands: Sequence[Skeleton | Unreadable],
     n: int,
     generator: torch.Generator,
@@ -139,28 +147,26 @@ def _fit(
     for group in groups:
         for start in range(0, len(group), ROWS):
             chunk = group[start : start + ROWS]
-            placed = _sample(method, results, chunk, n, generator, what=what, **crops)
+            placed, cameras = _sample(method, results, chunk, n, generator, what=what, **crops)
             for row, hand in enumerate(chunk):
                 if float(placed.vertices[row, 0, :, 2].min()) < NEAREST:
                     results.add_failure(hand.name, "the sampled hand cannot be placed in front of the camera")
                 else:
-                    results.add_fitted(hand, row, placed)
+                    results.add_fitted(hand, placed, row, cameras[row])
 
 
 def _sample(
     method: Method,
-    results: "Results",
+    results: Results,
     chunk: Sequence[Skeleton],
     n: int,
     generator: torch.Generator,
     **options: Any,
-) -> Placed:
+) -> tuple[Placed, Tensor]:
     crops = crop(chunk, [results.size(hand) for hand in chunk], **options)
-    given = {key: value.to(method.device) for key, value in crops.given.items()}
-    sampled = method.sample(given, n=n, generator=generator)  # type: ignore[arg-type]
+    sampled = method.sample(crops.to(method.device), n=n, generator=generator)
     placed = put_back(sampled["vertices"].cpu(), sampled["joints"].cpu(), crops)
-    results.cameras.update({hand.name: crops.intrinsics[row] for row, hand in enumerate(chunk)})
-    return placed
+    return placed, crops.intrinsics
 
 
 COMMANDS = sample

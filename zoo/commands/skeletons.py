@@ -141,26 +141,29 @@ def _freihand(root: Path) -> Iterator[Skeleton | Unreadable]:
         except ValueError as error:
             yield Unreadable(split, f"its labels are not JSON: {error}")
             continue
-        for index, (camera, xyz) in enumerate(zip(cameras, positions, strict=False)):
+        sides = [RIGHT] * len(cameras)  # the published dataset; ours says otherwise where there are left hands
+        if (root / f"{split}_side.json").is_file():
+            sides = json.loads((root / f"{split}_side.json").read_text())
+        for index, (camera, xyz, side) in enumerate(zip(cameras, positions, sides, strict=False)):
             name = f"{split}_{index:08d}"
             try:
-                yield _freihand_hand(name, camera, xyz, root / split / "rgb" / f"{index:08d}.jpg")
+                yield _freihand_hand(name, camera, xyz, int(side), root / split / "rgb" / f"{index:08d}.jpg")
             except (ValueError, TypeError) as error:
                 yield Unreadable(name, f"{type(error).__name__}: {error}")
 
 
-def _freihand_hand(name: str, camera: Any, xyz: Any, image: Path) -> Skeleton:
+def _freihand_hand(name: str, camera: Any, xyz: Any, side: int, image: Path) -> Skeleton:
     intrinsics, joints = np.asarray(camera, np.float32), np.asarray(xyz, np.float32)
     if intrinsics.shape != (3, 3) or joints.shape != (21, 3):
         raise ValueError(f"K is {intrinsics.shape} and xyz {joints.shape}; they must be (3, 3) and (21, 3)")
     known = np.isfinite(joints).all(-1) & (joints[:, 2] > 0)
     if not known.any():
         raise ValueError("no joint lies in front of the camera")
-    joints = np.where(known[:, None], joints, np.float32([0, 0, 1]))
+    joints = np.where(known[:, None], joints, np.array([0, 0, 1], np.float32))
     rays = joints @ intrinsics.T
     return Skeleton(
         name=name,
-        side=RIGHT,
+        side=side,
         pixels=rays[:, :2] / rays[:, 2:],
         seen=known,
         joints=joints,

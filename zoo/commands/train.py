@@ -14,6 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import checkpoints
+from callbacks.tracker import make_loggers
 from datamodules.base import HandData
 from zoo.commands import folder
 from zoo.commands.mistakes import sentence
@@ -83,7 +84,8 @@ class ZooCLI(LightningCLI):
         options = self.config_init[self.command]
         kwargs["default_root_dir"] = str(self.out)
         if options.trainer.logger in (None, True):
-            kwargs["logger"] = False
+            loggers = make_loggers(options.tracker, self.out, f"{self.model_name}-{self.out.name}")
+            kwargs["logger"] = loggers if folder.is_first_process() else False
         return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:

@@ -1,0 +1,106 @@
+"""A method and a dataset small enough to run in milliseconds, for the tests of the command line."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from datamodules.base import HandData
+from zoo.hands.skeleton import SNAP_JOINTS
+from zoo.models.base import Method
+
+
+class ToySampler(ABC):
+    steps: int
+
+    @abstractmethod
+    def __call__(self): ...
+
+
+@dataclass(frozen=True)
+class Leap(ToySampler):
+    steps: int = 3
+
+    def __call__(self):
+        return "leapt"
+
+
+@dataclass(frozen=True)
+class Stroll(ToySampler):
+    steps: int = 30
+
+    def __call__(self):
+        return "strolled"
+
+
+_LEAP = Leap()
+
+
+class Toy(Method):
+    """Learns nothing much.
+
+    Args:
+        width: Channels.
+        lr: Learning rate.
+        sampler: Noise to hand.
+    """
+
+    def __init__(self, width: int = 4, lr: float = 0.1, sampler: ToySampler = _LEAP) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Linear(3, width)
+        self.lr, self.width, self.sampler = lr, width, sampler
+
+    def sample(self, given, n=1, generator=None, batch_size=None):
+        b = batch_size or len(next(iter(given.values())))
+        vertices = 0.05 * torch.randn(b, n, 778, 3, generator=generator)
+        joints = 0.05 * torch.randn(b, n, len(SNAP_JOINTS), 3, generator=generator)
+        return {"vertices": vertices, "joints": joints}
+
+    def training_step(self, batch, _):
+        loss = self.net(batch).square().mean()
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch, _):
+        self.log("val/loss", self.net(batch).square().mean())
+
+    test_step = validation_step
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), self.lr)
+
+
+class ToyData(HandData):
+    """Random numbers.
+
+    Args:
+        root: Nothing is read from it.
+        batch_size: Rows.
+        seed: Of the numbers.
+    """
+
+    def __init__(self, root: str | None = None, batch_size: int = 4, seed: int = 0) -> None:
+        super().__init__(batch_size=batch_size, seed=seed)
+        self.root = root
+
+    def scenes(self, split):
+        return None
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return batch
+
+    def setup(self, stage):
+        if self.root == "nowhere":
+            raise FileNotFoundError("nowhere holds no data. Pass --data.root with the folder that does.")
+
+    def train_dataloader(self):
+        generator = torch.Generator().manual_seed(self.seed)
+        return DataLoader(torch.randn(16, 3, generator=generator), self.batch_size)
+
+    def val_dataloader(self):
+        return self.train_dataloader()
+
+    test_dataloader = val_dataloader
