@@ -116,7 +116,8 @@ def draw_skeleton(
     """
     canvas = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
     points = joints2d.detach().cpu().double().numpy()
-    shown = np.isfinite(points).all(1) & (np.abs(points) < 1e4).all(1)
+    shown = (np.abs(points) < 1e4).all(1)  # NaN is not shown either
+    points = np.where(shown[:, None], points, 0)
     if valid is not None:
         shown &= valid.cpu().numpy()
     width = thickness or max(1.5, min(canvas.shape[:2]) / 110)

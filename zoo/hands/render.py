@@ -13,7 +13,8 @@ from torch import Tensor
 from zoo.shapes import Faces, RawImages
 
 Backend = Literal["auto", "gl", "torch"]
-Triple = tuple[float, float, float]
+Number = float | int
+Triple = tuple[Number, Number, Number]
 
 NEAR = 0.01  # metres; nothing nearer to the camera is drawn
 MAX_LIGHTS = 8
@@ -47,9 +48,9 @@ class Lights:
     ambient: Triple = (0.32, 0.32, 0.34)
     directions: tuple[Triple, ...] = ((-0.55, -0.75, -0.75), (0.9, -0.1, -0.6), (0.1, 0.9, -0.3))
     colors: tuple[Triple, ...] = ((0.62, 0.60, 0.57), (0.20, 0.21, 0.23), (0.08, 0.07, 0.07))
-    specular: float = 0.06
-    shininess: float = 18.0
-    wrap: float = 0.25
+    specular: Number = 0.06
+    shininess: Number = 18.0
+    wrap: Number = 0.25
 
     def __post_init__(self) -> None:
         if len(self.directions) != len(self.colors) or len(self.directions) > MAX_LIGHTS:
@@ -89,7 +90,7 @@ def render(
     colors: Float[Tensor, "#b v 3"] | None = None,
     parts: Int[Tensor, " v"] | None = None,
     lights: Lights | None = None,
-    background: Sequence[float] | None = None,
+    background: Sequence[Number] | None = None,
     backend: Backend = "auto",
 ) -> Rendered:
     """Draw a batch of meshes of one topology, each with its own pinhole camera.
@@ -209,7 +210,7 @@ def _face_parts(parts: Int[Tensor, " v"], faces: Faces) -> Int[Tensor, " f"]:
     return torch.where(second == third, second, first)
 
 
-def _triple(background: Sequence[float] | None) -> Triple:
+def _triple(background: Sequence[Number] | None) -> Triple:
     if background is None:
         return (0.0, 0.0, 0.0)
     red, green, blue = (min(max(float(x), 0.0), 1.0) for x in background)

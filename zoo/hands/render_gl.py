@@ -163,7 +163,8 @@ class _Canvas:
             target.color_mask = ((True,) * 4, (True,) * 4)
             if array is not None:
                 array.program["projection"].write(projections[i].T.tobytes())
-                array.program["mirrored"].value = int(mirrored[i])
+                if "mirrored" in array.program:
+                    array.program["mirrored"].value = int(mirrored[i])
                 self.vertices.write(packed[i].tobytes())
                 array.render(vertices=3 * len(job.faces))
             target.read_into(picture, components=4, attachment=0)
@@ -192,16 +193,20 @@ class _Canvas:
         self.parts.use(0)
         kind = (len(lights.directions), lights.specular > 0)
         if kind not in self.arrays:
-            layout = [(self.vertices, "3f 3f 3f", "position", "normal", "color")]
-            self.arrays[kind] = self.context.vertex_array(self._program(*kind), layout, index_buffer=self.faces)
+            program = self._program(*kind)
+            # The compiler drops what is not used: normals, in the dark.
+            form, names = ("3f 3f 3f", ("normal", "color")) if "normal" in program else ("3f 12x 3f", ("color",))
+            layout = [(self.vertices, form, "position", *names)]
+            self.arrays[kind] = self.context.vertex_array(program, layout, index_buffer=self.faces)
         array = self.arrays[kind]
         values = {"parts": 0, "columns": COLUMNS, "ambient": lights.ambient, "wrap": lights.wrap}
         values |= {"specular": lights.specular, "shininess": lights.shininess}
         for i, (direction, color) in enumerate(zip(lights.unit_directions(), lights.colors, strict=True)):
             values |= {f"direction{i}": direction, f"intensity{i}": color}
         for name, value in values.items():
-            if name in array.program:  # the compiler drops what is not used
-                array.program[name].value = value
+            uniform = array.program.get(name, None)
+            if uniform is not None:
+                uniform.value = value
         return array
 
     def _program(self, lights: int, shiny: bool) -> Any:
@@ -248,8 +253,7 @@ def _projections(job: Job) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     k = job.intrinsics.double().cpu().numpy()
     z = job.vertices[..., 2].double().cpu().numpy()
     far = 1.001 * z.max(axis=1, initial=2 * NEAR)
-    near = np.maximum(NEAR, 0.999 * z.min(axis=1, initial=np.inf, where=z > 0))
-    near = np.minimum(near, 0.999 * far)
+    near = np.clip(0.999 * z.min(axis=1, initial=np.inf), NEAR, 0.999 * far)
     projection = np.zeros((len(k), 4, 4))
     projection[:, 0, :3] = 2 / width * k[:, 0]
     projection[:, 1, :3] = 2 / height * k[:, 1]

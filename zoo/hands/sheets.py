@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 Picture = UInt8[Tensor, "3 h w"]
-Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+Curves = Mapping[str, tuple[Sequence[float | int], Sequence[float | int]]]
 
 INK, PAPER, GREY = (45, 48, 54), (255, 255, 255), (120, 124, 132)
 LINES = ("#3a96e6", "#f25f4c", "#58be68", "#f7a934", "#a066de", "#60656e")
@@ -101,12 +101,12 @@ def loss_curves(source: str | os.PathLike[str] | Curves, title: str | None = Non
     figure = Figure(figsize=(4.6 * columns, 3.2 * rows), dpi=120, layout="constrained")
     for place, (panel, names) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(rows, columns, place)
-        positive = True
+        least, most = np.inf, -np.inf
         for i, name in enumerate(names):
             steps, values = (np.asarray(x, float) for x in curves[name])
             known = np.isfinite(values)
             steps, values = steps[known], values[known]
-            positive &= bool((values > 0).all())
+            least, most = min(least, values.min(initial=np.inf)), max(most, values.max(initial=-np.inf))
             color = LINES[i % len(LINES)]
             label = name.removeprefix(f"{panel}/")
             if len(values) > 40:
@@ -114,7 +114,7 @@ def loss_curves(source: str | os.PathLike[str] | Curves, title: str | None = Non
                 axes.plot(steps, _smooth(values), color=color, linewidth=1.8, label=label)
             else:
                 axes.plot(steps, values, color=color, linewidth=1.8, marker="o", markersize=3.5, label=label)
-        if positive:
+        if 0 < 10 * least < most:
             axes.set_yscale("log")
         axes.set_title(panel, fontsize=11, color="#2d3036")
         axes.set_xlabel("step", fontsize=9, color="#787c84")
@@ -146,13 +146,9 @@ def _read_curves(path: str | os.PathLike[str]) -> dict[str, tuple[list[float], l
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A running mean over a fiftieth of the run, without a lag at the start."""
-    rate = 1 / max(5, len(values) / 50)
-    mean, weight, out = 0.0, 0.0, []
-    for value in values.tolist():
-        mean, weight = (1 - rate) * mean + rate * value, (1 - rate) * weight + rate
-        out.append(mean / weight)
-    return np.array(out)
+    """A centred mean over a fortieth of the run."""
+    window = np.ones(max(5, len(values) // 40))
+    return np.convolve(values, window, "same") / np.convolve(np.ones_like(values), window, "same")
 
 
 def _fitted(cell: Image.Image, size: int) -> Image.Image:
@@ -170,7 +166,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
