@@ -15,7 +15,8 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities import rank_zero_info
+
+from callbacks.console import say
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -215,7 +216,7 @@ class SafeCheckpoint(Checkpoint):
         number = self._signal or signal.SIGTERM
         self._save(trainer)
         where = f"saved {self.last_path}, resume with --ckpt" if self.last_path.exists() else "nothing to save yet"
-        rank_zero_info(f"{signal.Signals(number).name} at step {trainer.global_step}: {where}.")
+        say(f"{signal.Signals(number).name} at step {trainer.global_step}: {where}.")
         raise SystemExit(128 + number)
 
     def _restore_handlers(self) -> None:

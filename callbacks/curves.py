@@ -1,7 +1,6 @@
-"""Everything that a run logs, as a file of rows and as a picture."""
+"""Everything that a run logs, as a file of rows."""
 
 import csv
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,43 +59,3 @@ def read_curves(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
         for row in csv.DictReader(file):
             curves.setdefault(row["name"], {})[int(row["step"])] = float(row["value"])
     return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
-
-
-def draw_curves(curves: Mapping[str, Mapping[int, float]], path: str | os.PathLike[str], columns: int = 3) -> None:
-    """One small plot a name, losses on a logarithmic scale with a running mean, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    drawn = {name: curve for name, curve in curves.items() if len(curve) > 1}
-    if not drawn:
-        return
-    rows = math.ceil(len(drawn) / columns)
-    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (name, curve) in enumerate(sorted(drawn.items()), start=1):
-        axes = figure.add_subplot(rows, columns, place)
-        steps, values = list(curve), list(curve.values())
-        long = len(values) > 50
-        axes.plot(steps, values, lw=0.6 if long else 1.4, color="#9db4d6" if long else "#1f4e9c")
-        if long:
-            axes.plot(steps, _smooth(values), lw=1.4, color="#1f4e9c")
-        if "loss" in name and min(values) > 0:
-            axes.set_yscale("log")
-        axes.set_title(name, fontsize=9)
-        axes.tick_params(labelsize=7)
-        axes.grid(alpha=0.3, lw=0.5)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    figure.savefig(part, format="png", dpi=100)
-    os.replace(part, path)
-
-
-def _smooth(values: list[float]) -> list[float]:
-    keep = 1 - 10 / len(values)
-    mean, out = values[0], []
-    for value in values:
-        if math.isfinite(value):
-            mean = keep * mean + (1 - keep) * value
-        out.append(mean)
-    return out

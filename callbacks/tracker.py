@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_info
 
+from callbacks.console import say
 from callbacks.curves import CurveLog
 
 TRACKERS = ("wandb", "csv", "none")
@@ -41,7 +41,7 @@ def make_loggers(tracker: str, out: str | os.PathLike[str], name: str, **setting
 
     offline = not is_online()
     if offline:
-        rank_zero_info(
+        say(
             f"Weights & Biases is offline: no key found. The run is kept in {Path(out) / 'wandb'}; "
             "set WANDB_API_KEY to go online, --tracker csv to do without."
             if "WANDB_MODE" not in os.environ

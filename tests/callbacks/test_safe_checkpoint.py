@@ -207,10 +207,10 @@ def test_a_real_process_leaves_a_checkpoint_that_loads(tmp_path, number):
         for _ in range(5):
             process.stdout.readline()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        said, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "Traceback" not in errors
-    assert f"{signal.Signals(number).name} at step" in errors
+    assert f"{signal.Signals(number).name} at step" in said
     saved = load(tmp_path / "last.ckpt")
     assert saved["global_step"] >= 4
     assert saved["state_dict"]["layer.weight"].isfinite().all()

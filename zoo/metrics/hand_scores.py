@@ -90,12 +90,20 @@ class HandScores:
 
     def compute(self) -> dict[str, float]:
         """Name to number over all processes; what no label allowed is left out."""
-        with warnings.catch_warnings():
-            # `add` is not `update`, so torchmetrics believes that nothing was added.
-            warnings.filterwarnings("ignore", "The ``compute`` method of metric", UserWarning)
-            values = {name: float(metric.compute()) for name, metric in self.metrics.items()}
-        return {name: value for name, value in values.items() if not math.isnan(value)}
+        return known({name: computed(metric) for name, metric in self.metrics.items()})
 
     def reset(self) -> None:
         for metric in self.metrics.values():
             metric.reset()
+
+
+def computed(metric: Metric) -> float:
+    """The number, NaN for none, without torchmetrics' warning that nothing was added: `add` is not `update`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The ``compute`` method of metric", UserWarning)
+        return float(metric.compute())
+
+
+def known(values: dict[str, float]) -> dict[str, float]:
+    """Those that are numbers."""
+    return {name: value for name, value in values.items() if not math.isnan(value)}
