@@ -207,6 +207,15 @@ def test_a_batch_is_its_pictures_one_by_one(backend):
         assert all(torch.equal(a[i], b[0]) for a, b in zip(whole, one, strict=True))
 
 
+@BACKENDS
+def test_autocast_and_gradients_change_nothing(backend):
+    vertices, faces, camera = blobs(1)
+    plain = render(vertices, faces, camera, (60, 70), backend=backend)
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = render(vertices.double().requires_grad_(), faces.int(), camera, (60, 70), backend=backend)
+    assert all(torch.equal(a, b) for a, b in zip(plain, lower, strict=True))
+
+
 @needs_gl
 def test_the_backends_agree():
     vertices, faces, camera = blobs(3)

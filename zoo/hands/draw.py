@@ -74,8 +74,10 @@ def hand_picture(
         backend: as in `render`.
     """
     axes = torch.tensor(VIEWS[view])
-    points = vertices.detach().cpu().float() @ axes.T
-    frame = points if framed_by is None else framed_by.detach().cpu().float() @ axes.T
+    points, frame = (
+        (x.detach().cpu().float()[..., None, :] * axes).sum(-1)
+        for x in (vertices, vertices if framed_by is None else framed_by)
+    )
     low, high = frame.amin(1), frame.amax(1)
     radius = float((high - low).amax().clamp(min=1e-4)) / 2 if len(points) else 1.0
     away = ((low + high) / 2)[:, None] - torch.tensor([0.0, 0.0, 7 * radius])
@@ -201,17 +203,18 @@ def _studio(drawn: Rendered, i: int, paper: NDArray[np.float32], radius: float) 
     """One picture with its crevices darkened, shrunk onto paper with a soft shadow; (3, h, w)."""
     size = paper.shape[0]
     mask = drawn.mask[i].numpy().astype(np.float32)
-    color = drawn.color[i].permute(1, 2, 0).numpy().astype(np.float32)
-    depth = drawn.depth[i].numpy()
+    color = drawn.color[i].permute(1, 2, 0).numpy().astype(np.float32) * mask[..., None]
+    alpha, front, depth = (
+        cv2.resize(x, (size, size), interpolation=cv2.INTER_AREA) for x in (mask, color, drawn.depth[i].numpy())
+    )
     # What lies behind its surroundings gets less light: depth unsharp masking (Luft et al., 2006).
-    occlusion = np.zeros_like(mask)
+    here = depth / np.maximum(alpha, 1e-6)
+    occlusion = np.zeros_like(alpha)
     for share in (0.012, 0.045):
-        sigma = share * len(mask)
-        around = cv2.GaussianBlur(depth * mask, (0, 0), sigma) / (cv2.GaussianBlur(mask, (0, 0), sigma) + 1e-6)
-        occlusion += np.clip((depth - around) / (0.35 * radius), 0, 0.3)
-    color = color * (1 - occlusion[..., None] * np.array([0.7, 1.0, 1.0], np.float32))
-    alpha = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
-    front = cv2.resize(color * mask[..., None], (size, size), interpolation=cv2.INTER_AREA)
+        sigma = share * size
+        around = cv2.GaussianBlur(depth, (0, 0), sigma) / (cv2.GaussianBlur(alpha, (0, 0), sigma) + 1e-6)
+        occlusion += np.clip((here - around) / (0.35 * radius), 0, 0.3)
+    front = front * (1 - occlusion[..., None] * np.array([0.7, 1.0, 1.0], np.float32))
     moved = np.array([[1, 0, 0.018 * size], [0, 1, 0.03 * size]], np.float32)
     shadow = cv2.warpAffine(cv2.GaussianBlur(alpha, (0, 0), 0.028 * size), moved, (size, size))
     picture = paper * (1 - 0.22 * shadow[..., None]) * (1 - alpha[..., None]) + front

@@ -164,10 +164,10 @@ def vertex_normals(vertices: Float[Tensor, "b v 3"], faces: Faces) -> Float[Tens
 
 def supersample(intrinsics: Float[Tensor, "*b 3 3"], factor: int) -> Float[Tensor, "*b 3 3"]:
     """Cameras of the same view with `factor` times the pixels a side: draw with them and shrink by area averaging."""
-    scale = intrinsics.new_tensor(
-        [[factor, 0.0, (factor - 1) / 2], [0.0, factor, (factor - 1) / 2], [0.0, 0.0, 1.0]],
-    )
-    return scale @ intrinsics
+    finer = intrinsics.clone()
+    finer[..., :2, :] *= factor
+    finer[..., :2, 2] += (factor - 1) / 2
+    return finer
 
 
 def gl_problem() -> str | None:

@@ -26,7 +26,7 @@ def draw(job: Job) -> Rendered:
     device = job.vertices.device
     pixels = PIXELS_AT_ONCE.get(device.type, PIXELS_AT_ONCE["cuda"])
     step = max(1, pixels // (height * width))
-    with torch.no_grad(), _one_thread():
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), _one_thread():
         slices = [_draw(_rows(job, slice(i, i + step))) for i in range(0, max(1, len(job.vertices)), step)]
     if len(slices) == 1:
         return slices[0]
@@ -51,9 +51,9 @@ def _draw(job: Job) -> Rendered:
     color = background[:, None].repeat(1, b * height * width)
     depth = torch.zeros(b * height * width, device=device)
     parts = torch.full((b * height * width,), -1, dtype=torch.int16, device=device)
-    color[:, seen.pixel] = _shade(job, seen).T
-    depth[seen.pixel] = seen.depth
-    parts[seen.pixel] = job.face_parts.to(torch.int16)[seen.face]
+    color.index_copy_(1, seen.pixel, _shade(job, seen).T)
+    depth.index_copy_(0, seen.pixel, seen.depth)
+    parts.index_copy_(0, seen.pixel, job.face_parts.to(torch.int16).index_select(0, seen.face))
     depth = depth.view(b, height, width)
     color = color.view(3, b, height, width)
     return Rendered(
@@ -88,22 +88,22 @@ def _visible(job: Job) -> _Seen:
     triangles = _triangles(job)
     box = triangles.last - triangles.first
     owner, y = _expand(box[1] + 1)
-    a, slope, k = triangles.edges[:, :, owner]
+    a, slope, k = triangles.edges.index_select(2, owner)
     k = k + slope * y
     # A pixel is inside where a x + k >= 0 for all three edges.
     crossing = -k / a
     left = torch.where(a > 0, crossing, -torch.inf).amax(0)
     right = torch.where(a < 0, crossing, torch.inf).amin(0)
     right = torch.where(((a == 0) & (k < 0)).any(0), -torch.inf, right)
-    columns = box[0, owner].float()
+    columns = box[0].index_select(0, owner).float()
     first = (left - TOLERANCE).ceil().clamp(min=0).minimum(columns + 1)
     last = (right + TOLERANCE).floor().clamp(min=-1).minimum(columns)
     row, x = _expand((last - first + 1).clamp(min=0).long())
-    x = x + first[row].long()
+    x = x + first.long().index_select(0, row)
 
-    nearness = a.sum(0)[row] * x + k.sum(0)[row]  # 1 / z
+    nearness = a.sum(0).index_select(0, row) * x + k.sum(0).index_select(0, row)  # 1 / z
     corner = (triangles.frame * height + triangles.first[1]) * width + triangles.first[0]
-    pixel = (corner[owner] + y * width)[row] + x
+    pixel = (corner.index_select(0, owner) + y * width).index_select(0, row) + x
     depth_bits = nearness.reciprocal().view(torch.int32).long()
     key = (depth_bits << 32) | torch.arange(len(x), device=x.device)
     key = torch.where((nearness > 0) & (nearness <= 1 / NEAR), key, EMPTY)
@@ -111,15 +111,15 @@ def _visible(job: Job) -> _Seen:
     buffer.scatter_reduce_(0, pixel, key, "amin")
 
     pixel = (buffer != EMPTY).nonzero()[:, 0]
-    winner = buffer[pixel] & 0xFFFFFFFF
-    row, x, depth = row[winner], x[winner], nearness[winner].reciprocal()
-    triangle = owner[row]
+    winner = buffer.index_select(0, pixel) & 0xFFFFFFFF
+    row, x, near = (each.index_select(0, winner) for each in (row, x, nearness))
+    triangle, depth = owner.index_select(0, row), near.reciprocal()
     return _Seen(
         pixel=pixel,
-        frame=triangles.frame[triangle],
-        face=triangles.face[triangle],
-        outside=triangles.outside[triangle],
-        weights=(a[:, row] * x + k[:, row]) * depth,
+        frame=triangles.frame.index_select(0, triangle),
+        face=triangles.face.index_select(0, triangle),
+        outside=triangles.outside.index_select(0, triangle),
+        weights=(a.index_select(1, row) * x + k.index_select(1, row)) * depth,
         depth=depth,
     )
 
@@ -128,7 +128,9 @@ def _triangles(job: Job) -> _Triangles:
     height, width = job.size
     camera = job.intrinsics.clone()
     camera[:, 2] = camera.new_tensor([0.0, 0.0, 1.0])
-    points = (job.vertices @ camera.mT)[:, job.faces]  # (b, f, corner, 3): u z, v z, z
+    # Not a matrix product, which would be rounded where TensorFloat-32 is on.
+    points = (job.vertices[:, :, None] * camera[:, None]).sum(-1)
+    points = points[:, job.faces]  # (b, f, corner, 3): u z, v z, z
     frame, face = (points[..., 2] > NEAR).any(-1).nonzero(as_tuple=True)
     points = points[frame, face].permute(2, 1, 0).contiguous()  # (3, corner, t)
     z = points[2]
@@ -164,8 +166,8 @@ def _expand(counts: Int[Tensor, " n"]) -> tuple[Int[Tensor, " m"], Int[Tensor, "
 def _shade(job: Job, seen: _Seen) -> UInt8[Tensor, "n 3"]:
     count = job.vertices.shape[1]
     attributes = torch.cat([job.vertices, job.normals, job.colors], dim=-1).flatten(0, 1)
-    corners = job.faces[seen.face] + (seen.frame * count)[:, None]
-    mixed = sum(attributes[corners[:, i]] * seen.weights[i, :, None] for i in range(3))
+    corners = job.faces.T.index_select(1, seen.face) + seen.frame * count
+    mixed = sum(attributes.index_select(0, corners[i]) * seen.weights[i, :, None] for i in range(3))
     point, normal, albedo = torch.as_tensor(mixed).view(-1, 3, 3).unbind(1)
     normal = normal * torch.where(seen.outside, 1.0, -1.0)[:, None]
     light, highlight = illuminate(normal, -point, job.lights)
