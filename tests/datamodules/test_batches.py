@@ -1,3 +1,5 @@
+from itertools import chain
+
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -88,7 +90,7 @@ def rows(loader, n):
 
 
 def test_every_row_is_seen_once_a_pass_in_another_order_each_pass():
-    seen = sum(rows(Toy(batch_size=5).train_dataloader(), 4), [])
+    seen = list(chain(*rows(Toy(batch_size=5).train_dataloader(), 4)))
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
     assert seen[:10] != seen[10:]
 
@@ -113,7 +115,7 @@ def test_devices_share_a_pass_without_overlap():
         batches.rank, batches.world = rank, 2
         parts += [batches[k]["index"].tolist() for k in range(2)]
         assert batches.once_through() == 2
-    assert len(set(sum(parts, []))) == 8
+    assert len(set(chain(*parts))) == 8
 
 
 def test_an_epoch_is_once_through_the_images_or_as_long_as_asked():

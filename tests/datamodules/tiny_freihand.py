@@ -16,8 +16,10 @@ COLOURS = (np.stack(np.meshgrid([0, 128, 255], [0, 128, 255], [0, 128, 255]), -1
 def random_labels(n: int, seed: int = 0, spread: float = 0.07, focal: tuple[float, float] = (480.0, 475.0)) -> Labels:
     """Hands that are a cloud of points half a metre away, all of it inside of the picture."""
     rng = np.random.default_rng(seed)
-    joints = rng.uniform(-spread, spread, (n, 21, 3)) + (0.0, 0.0, 0.5)
-    vertices = rng.uniform(-spread, spread, (n, 778, 3)) + (0.0, 0.0, 0.5)
+    joints = rng.uniform(-spread, spread, (n, 21, 3)) + np.array([0, 0, 0.5])
+    joints[:, 10] = joints[:, 9] + 0.3 * (joints[:, 10] - joints[:, 9])  # the bone that gives the scale: 5 to 70 mm
+    joints[:, 10, 2] = joints[:, 9, 2] + 0.02
+    vertices = rng.uniform(-spread, spread, (n, 778, 3)) + np.array([0, 0, 0.5])
     intrinsics = np.zeros((n, 3, 3))
     intrinsics[:, 0, 0], intrinsics[:, 1, 1], intrinsics[:, 2, 2] = *focal, 1
     intrinsics[:, :2, 2] = SIDE / 2 + rng.uniform(-5, 5, (n, 2))
@@ -33,12 +35,15 @@ def dotted(
     """(h, w, 3): a disc of each joint's own colour around its pixel, its centre right to a part of a pixel."""
     pixels = joints @ intrinsics.T
     pixels = pixels[:, :2] / pixels[:, 2:]
-    y, x = np.mgrid[:SIDE, :SIDE]
     image = np.full((SIDE, SIDE, 3), grey, np.float64)
+    reach = np.arange(-radius - 1, radius + 2)
     for colour, (u, v) in zip(colours, pixels, strict=True):
-        cover = np.clip(radius + 0.5 - np.hypot(x - u, y - v), 0, 1)[..., None]
         if np.any(colour):  # black dots are not drawn, so that a picture can show one joint
-            image = image * (1 - cover) + colour * cover
+            x, y = round(u) + reach, (round(v) + reach)[:, None]
+            keep = (x >= 0) & (x < SIDE), ((y >= 0) & (y < SIDE))[:, 0]
+            x, y = x[keep[0]], y[keep[1]]
+            cover = np.clip(radius + 0.5 - np.hypot(x - u, y - v), 0, 1)[..., None]
+            image[y, x] = image[y, x] * (1 - cover) + colour * cover
     return image.round().astype(np.uint8)
 
 
