@@ -15,6 +15,12 @@ def one_line(text: str, limit: int = 600) -> str:
     return text if len(text) <= limit else text[: limit - 4] + " ..."
 
 
+def _innermost(text: str) -> str:
+    """What a constructor said, out of jsonargparse's account of every type that it tried."""
+    said = re.search(r"\nErrors:\s*- (.*?)(?:\n\s*- Expected a <class|\Z)", text, re.DOTALL)
+    return re.sub(r"^.*Problem with given class_path '[^']+':", "", said[1], flags=re.DOTALL) if said else text
+
+
 def explain(error: BaseException) -> tuple[str, int]:
     """What to print for an exception, and the exit code: 1 a problem, 2 wrong usage."""
     if isinstance(error, UsageError):
@@ -33,7 +39,7 @@ def explain(error: BaseException) -> tuple[str, int]:
             "for it), or --trainer.precision bf16-mixed on a GPU.",
             1,
         )
-    message = one_line(str(error)) or name
+    message = one_line(_innermost(str(error))) or name
     if isinstance(error, OSError) and error.strerror and error.filename:
         message = f"{error.strerror}: {error.filename}"
     if name in USER or isinstance(error, OSError):

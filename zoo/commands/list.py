@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.__main__ import OWN, TRAINER
-from zoo.registry import find, folder, names
+from zoo.registry import find, names
 
 PARTS = ("encoders", "denoisers", "samplers", "guidance")
 
 
 def list_zoo() -> None:
     """Models, data, parts, weights and commands: one line each."""
-    root = folder("model").parent
+    root = Path(__file__).parent.parent
     table = {
         "models (--model NAME)": [(name, headline(find("model", name))) for name in names("model")],
         "data (--data NAME)": [(name, headline(find("data", name))) for name in names("data")],

@@ -1,5 +1,6 @@
 """Rewrites jsonargparse's error messages as one sentence: what was given, the rule, the fix."""
 
+import difflib
 import inspect
 import re
 import typing
@@ -8,20 +9,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from jsonargparse import ArgumentError, ArgumentParser
 
 from zoo.commands.errors import one_line
-from zoo.commands.own import unknown_flag
 from zoo.registry import KINDS, names, nearest
 
 
-def sentence(error: ArgumentError, words: Sequence[str], parser: ArgumentParser) -> str:
+def flags_of(parser: ArgumentParser) -> list[str]:
+    """The options that a parser knows."""
+    return [flag for action in parser._actions for flag in action.option_strings]
+
+
+def unknown_flag(flag: str, known: Sequence[str]) -> str:
+    """One sentence for a flag that does not exist, with the nearest one that does."""
+    close = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
+    hint = f" Did you mean {close[0]}?" if close else " --help lists the options."
+    return f"{flag} is not an option.{hint}"
+
+
+def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
     """What to tell the user.
 
     Args:
-        error: From parsing `words`.
-        words: The command line, names resolved.
-        parser: Of the subcommand, for the flags that exist.
+        error: From parsing a command line.
+        flags: The options that exist.
     """
     text = one_line(str(error.message), limit=100_000)
-    flags = [flag for action in parser._actions for flag in action.option_strings]
     if match := re.search(r"unrecognized arguments: (.*)", text):
         word = next((w for w in match[1].split() if w.startswith("-")), match[1])
         if not word.startswith("-"):
@@ -30,6 +40,9 @@ def sentence(error: ArgumentError, words: Sequence[str], parser: ArgumentParser)
     if match := re.search(r"expected (?:one|at least one) argument", text):
         name = getattr(error, "argument_name", None)
         return f"{name or 'An option'} needs a value."
+    if match := re.search(r"following arguments are required: (.*)|Key \"(.*?)\" is required", text):
+        missing = match[1] or match[2]
+        return f"{missing if f'--{missing}' not in flags else f'--{missing}'} is needed. --help says what it is."
     key = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', text))
     classes = re.findall(r"Problem with given class_path '([^']+)'", text)
     if classes and (match := re.search(r"Option '([^']+)' is not accepted", text)):
@@ -43,6 +56,8 @@ def sentence(error: ArgumentError, words: Sequence[str], parser: ArgumentParser)
 
 
 def _type(text: str) -> str:
+    if match := re.fullmatch(r"typing\.Literal\[(.*)\]", text):
+        return "one of " + match[1].replace("'", "")
     text = re.sub(r"<class '([^']+)'>", r"\1", text)
     article = "an" if text[:1] in "aeiou" else "a"
     return f"{article} {text}"

@@ -1,11 +1,14 @@
 """Runs our own commands: typed functions, their arguments read by jsonargparse."""
 
 import difflib
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from zoo.commands.mistakes import flags_of, sentence, unknown_flag
 from zoo.registry import UsageError
 
 Command = Callable[..., int | None]
@@ -29,37 +32,30 @@ def run_command(name: str, commands: Command | dict[str, Command], argv: Sequenc
             raise UsageError(f"{said}{hint} Known: {', '.join(f'{name} {key}' for key in commands)}.")
         return run_command(f"{name} {word}", commands[word], argv[1:])
     parser = ArgumentParser(prog=prog, exit_on_error=False, description=(commands.__doc__ or "").split("\n")[0])
-    parser.add_function_arguments(commands, as_positional=True, fail_untyped=True)
+    positional = {"name"} & set(inspect.signature(commands).parameters)
+    for argument in positional:
+        parser.add_argument(argument, type=str, help="Name of the dataset.")
+    parser.add_function_arguments(commands, as_positional=False, fail_untyped=True, skip=positional)
     return commands(**parse(parser, argv)) or 0
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     """Parses, and says in one sentence what is wrong with the words."""
-    argv = ["--n" if word == "-n" else word for word in argv]
-    flags = [flag for action in parser._actions for flag in action.option_strings]
-    unknown = [w for w in argv if w.startswith("--") and w.partition("=")[0] not in flags]
-    for word in unknown:
+    words = ["--n" if word == "-n" else word for word in argv]
+    flags = flags_of(parser)
+    for word in words:
         flag = word.partition("=")[0]
-        if "." not in flag:
+        if flag.startswith("--") and flag not in flags and "." not in flag and not flag.endswith("+"):
             raise UsageError(unknown_flag(flag, flags))
     try:
-        parsed = parser.parse_args(list(argv))
+        parsed = parser.parse_args(words)
     except ArgumentError as error:
-        raise UsageError(f"{error.message} (python -m zoo ... --help lists the options.)") from error
+        raise UsageError(sentence(error, flags)) from error
     arguments: dict[str, Any] = parser.instantiate_classes(parsed).as_dict()
     return arguments
 
 
-def unknown_flag(flag: str, known: Sequence[str]) -> str:
-    """One sentence for a flag that does not exist, with the nearest one that does."""
-    close = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
-    hint = f" Did you mean {close[0]}?" if close else " --help lists the options."
-    return f"{flag} is not an option.{hint}"
-
-
 def _print_help(prog: str, commands: dict[str, Command]) -> int:
-    import sys
-
     lines = [f"  {key:<8} {(function.__doc__ or '').splitlines()[0]}" for key, function in commands.items()]
     sys.stdout.write("\n".join([f"usage: {prog} COMMAND [options]", "", *lines, ""]))
     return 0

@@ -9,20 +9,35 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import checkpoints
+from callbacks.checkpoint import SafeCheckpoint
+from callbacks.ema import EMA
+from callbacks.pictures import Pictures
+from callbacks.progress import RunProgress
+from callbacks.scores import Scores
+from callbacks.throughput import Throughput
 from callbacks.tracker import make_loggers
 from datamodules.base import HandData
 from zoo.commands import folder
-from zoo.commands.mistakes import sentence
+from zoo.commands.mistakes import flags_of, sentence
 from zoo.models.base import Method
 from zoo.parts import import_parts
 from zoo.registry import UsageError, name_of, option, resolve
 
 COMMANDS = ("fit", "validate", "test", "predict")
+# Option group, callback, and its arguments that lie in the run folder. In this order they are called.
+CALLBACKS: tuple[tuple[str, type[Callback], dict[str, str]], ...] = (
+    ("ema", EMA, {}),
+    ("scores", Scores, {"path": "metrics.json"}),
+    ("pictures", Pictures, {"folder": "pictures"}),
+    ("throughput", Throughput, {}),
+    ("progress", RunProgress, {}),
+    ("checkpoint", SafeCheckpoint, {"folder": "checkpoints"}),
+)
 
 
 class ZooCLI(LightningCLI):
@@ -43,7 +58,7 @@ class ZooCLI(LightningCLI):
         try:
             self.config = parser.parse_args(words)
         except ArgumentError as error:
-            raise UsageError(sentence(error, words, self._subcommand_parsers[words[0]])) from error
+            raise UsageError(sentence(error, flags_of(self._subcommand_parsers[words[0]]))) from error
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The options that every run takes."""
@@ -62,7 +77,10 @@ class ZooCLI(LightningCLI):
         parser.add_argument("--seed_everything", "--seed", type=int, default=0, help="Seed of everything random.")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """One seed decides the data, too."""
+        """One seed decides the data, too; and the callbacks of every run."""
+        for key, callback, places in CALLBACKS:
+            parser.add_lightning_class_args(callback, key)
+            parser.set_defaults({f"{key}.{name}": place for name, place in places.items()})
         parser.link_arguments("seed_everything", "data.init_args.seed")
 
     def before_instantiate_classes(self) -> None:
@@ -78,11 +96,16 @@ class ZooCLI(LightningCLI):
             saved.out, saved.overwrite = None, False  # so that `--config` of this run makes a new run
             text = self._subcommand_parsers[self.command].dump(saved, skip_none=False)
             folder.write_text(self.out / "config.yaml", text)
+        for key, _, places in CALLBACKS:
+            for name in places:
+                options[key][name] = str(self.out / options[key][name])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the run folder and the logger."""
         options = self.config_init[self.command]
         kwargs["default_root_dir"] = str(self.out)
+        if options.trainer.enable_model_summary is None:
+            kwargs["enable_model_summary"] = False  # the headline counts the parameters
         if options.trainer.logger in (None, True):
             loggers = make_loggers(options.tracker, self.out, f"{self.model_name}-{self.out.name}")
             kwargs["logger"] = loggers if folder.is_first_process() else False
@@ -106,6 +129,7 @@ class ZooCLI(LightningCLI):
             f"{self.trainer.num_devices} x {self.trainer.strategy.root_device.type}",
             f"precision {self.trainer.precision}",
             *([f"attention {attention}"] if isinstance(attention, str) else []),
+            f"{sum(weight.numel() for weight in self.model.parameters()):,} parameters",
             f"files in {self.out}",
         ]
         return ", ".join(facts)

@@ -1,0 +1,81 @@
+"""`data synth`, `data check`, `data draw`."""
+
+from pathlib import Path
+from typing import Literal
+
+from zoo.registry import UsageError, find
+
+Split = Literal["train", "val", "test", "predict"]
+
+
+def synth(name: str, out: Path, n: int = 100, seed: int = 0, workers: int = 0) -> None:
+    """Writes a synthetic dataset in NAME's real layout on disk.
+
+    Args:
+        name: Of the real dataset: freihand.
+        out: Folder; new, empty, or an unfinished one of the same options, which is gone on with.
+        n: Training samples; an eighth as many for evaluation.
+        seed: Other seeds give other hands.
+        workers: Processes that draw; 0 draws in this one.
+    """
+    _known(name)
+    if n < 1:
+        raise UsageError(f"-n {n} makes nothing. Give a number from 1.")
+    from datamodules.generate import synth as write
+
+    print(f"{write(name, out, n, seed, workers=workers)} is written. Look at it: {_again('draw', name, out)}")
+
+
+def check(name: str, root: Path, progress: bool = True) -> int:
+    """Says what is found, missing and corrupt; exit code 1 if it cannot be used.
+
+    Args:
+        name: freihand, or openhand whose pictures have the same layout.
+        root: Its folder.
+        progress: Shows a bar when it takes long.
+    """
+    _known(name)
+    from datamodules.check import check as examine
+
+    report = examine(name, root, progress=progress)
+    print(report)
+    return 0 if report.ok else 1
+
+
+def draw(
+    name: str,
+    root: Path | None = None,
+    out: Path | None = None,
+    n: int = 16,
+    seed: int = 0,
+    split: Split = "train",
+    size: int = 224,
+) -> None:
+    """A contact sheet of crops with their labels drawn on.
+
+    Args:
+        name: freihand or openhand.
+        root: The dataset's folder; openhand finds its own.
+        out: The picture; NAME.png in this folder when not given.
+        n: How many hands.
+        seed: Other seeds show other hands.
+        split: Of the dataset.
+        size: Side of each crop, pixels.
+    """
+    _known(name)
+    if root is None and name != "openhand":
+        raise UsageError(f"data draw {name} needs --root, the folder of the dataset.")
+    from datamodules.draw import draw as paint
+
+    print(f"{paint(name, root, out or Path(f'{name}.png'), n, seed, split=split, size=size)} is drawn.")
+
+
+def _known(name: str) -> None:
+    find("data", name)  # says which names there are
+
+
+def _again(verb: str, name: str, root: Path) -> str:
+    return f"python -m zoo data {verb} {name} --root {root}"
+
+
+COMMANDS = {"synth": synth, "check": check, "draw": draw}
