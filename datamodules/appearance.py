@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datamodules.backgrounds import Rng, colour, noise_map
 from zoo.hands.skeleton import MANO_PARENTS
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
 ARM, CLOTH, THING = 16, 17, 18  # part ids after the hand's 16
@@ -162,9 +162,10 @@ def paint(rest: Floats, palmar: Floats, parts: Ints, look: Look, skeleton: Bones
     """
     bone = np.where(parts < 16, parts, 0)
     relative = rest - skeleton.start[bone]
-    along = (relative * skeleton.along[bone]).sum(1)
-    above = (relative * skeleton.back[bone]).sum(1) / skeleton.radius[bone]
-    across = (relative * np.cross(skeleton.along, skeleton.back)[bone]).sum(1) / skeleton.radius[bone]
+    along = np.einsum("ni,ni->n", relative, skeleton.along[bone])
+    above = np.einsum("ni,ni->n", relative, skeleton.back[bone]) / skeleton.radius[bone]
+    sideways = np.cross(skeleton.along, skeleton.back)[bone]
+    across = np.einsum("ni,ni->n", relative, sideways) / skeleton.radius[bone]
     length = skeleton.length[bone]
     finger = bone > 0
 
@@ -198,9 +199,9 @@ def paint(rest: Floats, palmar: Floats, parts: Ints, look: Look, skeleton: Bones
     height = height * (1 - nail)
 
     cloth, thing = parts == CLOTH, parts == THING
-    weave = 1 + 0.10 * look_up(0, u * 2, v * 2) + 0.05 * np.sin(rest[:, 0] * 900)
+    weave = 1 + 0.08 * fine + 0.05 * np.sin(rest[:, 0] * 900)
     albedo = np.where(cloth[:, None], look.cloth * weave[:, None], albedo)
-    height = np.where(cloth, look_up(1, u, v), height)
+    height = np.where(cloth, fine, height)
     stripe = _step(np.sin(rest[:, 0] * 90 + look.offset[0]), 0.5, 0.6)[:, None]
     stuff = look.thing + stripe * (look.thing_stripe - look.thing)
     albedo = np.where(thing[:, None], stuff * (1 + 0.03 * cloudy)[:, None], albedo)

@@ -57,8 +57,8 @@ class OpenHandData(HandData):
     """Hands of the embedded model. Needs no files: without images it starts at once, with them it draws them first.
 
     Training rows are new hands without end; with `images`, `image_fraction` of a batch are made pictures from a
-    dataset in FreiHAND's layout, drawn on first use and kept. Validation and test are fixed hands that training never
-    sees, pictured when `images` is true. All of them are a function of `seed`, the pictures of `picture_seed`.
+    dataset in FreiHAND's layout, drawn on first use and kept. Validation and test are hands that training never sees,
+    the same ones whatever the seed, pictured when `images` is true.
 
     Args:
         samples: pictured training hands; each gives four pictures. Only with `images`.
@@ -81,7 +81,7 @@ class OpenHandData(HandData):
         batches_per_epoch: length of a training epoch; None is once through the images.
         augment: random changes of training pictures; null for none.
         workers: processes that read ahead; 0 reads in the training process.
-        seed: decides hands, order and random changes.
+        seed: decides the training hands, their order and random changes.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class OpenHandData(HandData):
         self.shape_std = shape_std
         self.leave_out = tuple(leave_out)
         self.draw_workers = min(os.cpu_count() or 1, 8) if draw_workers is None else draw_workers
-        self.cone = ViewCone(turn, tilt, tuple(views))
+        self.cone = ViewCone(turn, tilt, views)
         self.recipe = Recipe(
             samples,
             val_samples + test_samples,
@@ -127,7 +127,7 @@ class OpenHandData(HandData):
             left,
             turn=turn,
             tilt=tilt,
-            views=tuple(views),
+            views=views,
             leave_out=self.leave_out,
         )
         self.root = self.recipe.default_root() if root is None else Path(root).expanduser()
@@ -166,5 +166,5 @@ class OpenHandData(HandData):
         shift = self.augment.shift if self.augment is not None and split == "train" else 0.0
         fill = (1 / (self.margin * (1 + zoom)), 1 / (self.margin * (1 - zoom)))
         camera = CropCamera(fill=fill, shift=shift)
-        stream = _STREAMS[split]
-        return PoseStream(self._hand, self._prior, self.size, self.seed, stream, self.cone, camera, self.shape_std)
+        seed, stream = self.seed if split == "train" else 0, _STREAMS[split]
+        return PoseStream(self._hand, self._prior, self.size, seed, stream, self.cone, camera, self.shape_std)

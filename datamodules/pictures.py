@@ -1,5 +1,6 @@
 """Made photographs of hands: one posed hand becomes pictures with an arm, things, light, a background and a lens."""
 
+from functools import cache
 from typing import Literal, NamedTuple
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.appearance import ARM, CLOTH, THING, Bones, Look, bones, draw_look, paint, palm_side
+from datamodules.appearance import ARM, CLOTH, THING, Bones, Look, Painted, bones, draw_look, paint, palm_side
 from datamodules.backgrounds import Picture, Rng, background, green_screen
 from datamodules.forearm import boundary_loop, grow
 from datamodules.occluders import Solid, held, in_front
@@ -16,9 +17,10 @@ from zoo.hands.model import HandModel
 from zoo.hands.render import Backend
 from zoo.hands.skeleton import LEFT
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Bytes = NDArray[np.uint8]
 Version = Literal["gs", "hom", "sample", "auto", "real"]
+GRAIN = 64  # pixels that the noise map is larger than a picture
 MOST_HIDDEN = 0.45  # share of the hand's pixels that a thing may cover
 
 
@@ -75,12 +77,13 @@ class Studio:
                 seen = with_thing
         return seen, _hand(seen)
 
-    def photograph(self, seen: Seen, intrinsics: Floats, look: Look, version: Version, rng: Rng) -> Bytes:
-        """Paints, lights and develops what is seen: (h, w, 3) RGB."""
+    def paint(self, seen: Seen, look: Look) -> Painted:
+        """Colours what is seen."""
+        return paint(seen.rest, seen.palmar, seen.parts, look, self.skeleton)
+
+    def photograph(self, seen: Seen, painted: Painted, intrinsics: Floats, version: Version, rng: Rng) -> Bytes:
+        """Lights and develops what is seen and painted: (h, w, 3) RGB."""
         behind = green_screen(rng, self.size) if version == "gs" else background(rng, self.size)
-        if version == "sample":  # recoloured without regard to what skin looks like in this light
-            look = draw_look(rng)
-        painted = paint(seen.rest, seen.palmar, seen.parts, look, self.skeleton)
         lamps = draw_lamps(rng, behind.reshape(-1, 3).mean(0) ** 2.2)
         linear = shade(seen, painted, lamps, intrinsics)
         lit = linear.mean(1)
@@ -136,7 +139,7 @@ def _cast_shadow(behind: Picture, seen: Seen, key: Floats, rng: Rng) -> Picture:
 
 def _recolour(picture: Floats, rng: Rng, amount: float) -> Floats:
     gain = 1 + amount * rng.normal(size=3)
-    grey = picture.mean(2, keepdims=True)
+    grey = (picture @ np.full(3, 1 / 3, np.float32))[..., None]
     return np.asarray((grey + (1 + amount * rng.normal()) * (picture - grey)) * gain, dtype=np.float32)
 
 
@@ -151,12 +154,21 @@ def _lens(picture: Floats, rng: Rng) -> Bytes:
         sigma = (0.45 if sharp else rng.uniform(0.7, 1.6)) * size / 224 + 0.05
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), dtype=np.float32)
     axis = np.linspace(-1, 1, size, dtype=np.float32) ** 2
-    picture = picture * (1 - rng.uniform(0, 0.18) * (axis[:, None] + axis[None]))[..., None]
-    picture = np.clip(picture, 0, 1, dtype=np.float32) ** rng.uniform(0.85, 1.2) * rng.uniform(0.88, 1.1)
-    noise = rng.standard_normal((size, size, 3), dtype=np.float32)
+    picture = picture * (1 - np.float32(rng.uniform(0, 0.18)) * (axis[:, None] + axis[None]))[..., None]
+    picture = cv2.pow(np.clip(picture, 0, 1, dtype=np.float32), rng.uniform(0.85, 1.2)) * np.float32(
+        rng.uniform(0.88, 1.1)
+    )
     level = rng.choice([0.006, 0.015, 0.035], p=[0.55, 0.35, 0.1])
-    picture = picture + level * (0.6 * noise + 0.4 * noise[..., 1:2])
+    y, x = rng.integers(0, GRAIN, 2)
+    picture = picture + np.float32(level) * _grain(size + GRAIN)[y : y + size, x : x + size]
     return np.asarray(np.clip(picture * 255 + 0.5, 0, 255), dtype=np.uint8)
+
+
+@cache
+def _grain(size: int) -> Floats:
+    """Sensor noise of deviation about 1, partly common to the three channels; pictures cut their own piece of it."""
+    noise = np.random.default_rng(0).standard_normal((size, size, 3), dtype=np.float32)
+    return 0.6 * noise + 0.4 * noise[..., 1:2]
 
 
 def _smear(picture: Floats, length: float, angle: float) -> Floats:
@@ -190,5 +202,10 @@ def sitting(
         rng: decides everything else.
     """
     seen, mask = studio.arrange(vertices, joints, intrinsics, rng)
-    look = draw_look(rng)
-    return Sitting(tuple(studio.photograph(seen, intrinsics, look, version, rng) for version in versions), mask)
+    painted = studio.paint(seen, draw_look(rng))
+    images = []
+    for version in versions:
+        # A recoloured sample keeps neither the person nor the colours.
+        own = studio.paint(seen, draw_look(rng)) if version == "sample" else painted
+        images.append(studio.photograph(seen, own, intrinsics, version, rng))
+    return Sitting(tuple(images), mask)

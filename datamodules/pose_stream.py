@@ -39,7 +39,7 @@ class ViewCone:
         if self.tilt < 0 or self.turn < 0 or min(self.views) < 0 or sum(self.views) <= 0:
             raise ValueError(
                 f"ViewCone(turn={self.turn}, tilt={self.tilt}, views={self.views}): angles and shares are not negative "
-                "and one share is above zero. Set --data.cone.turn, --data.cone.tilt, --data.cone.views."
+                "and one share is above zero. Set --data.turn, --data.tilt, --data.views."
             )
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n 3 3"]:

@@ -12,10 +12,10 @@ from datamodules.appearance import THING, Painted
 from datamodules.backgrounds import Rng
 from zoo.hands.render import Backend, Lights, render, vertex_normals
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
-FLAT = Lights(ambient=(1.0, 1.0, 1.0), directions=(), colors=(), specular=0.0)
+FLAT = Lights(ambient=(1.0, 1.0, 1.0), directions=((0.0, 0.0, -1.0),), colors=((0.0, 0.0, 0.0),), specular=0.0)
 # The range of rest coordinates that one byte covers; beyond the wrist the arm is squeezed by SQUEEZE.
 LOW = np.array([-0.24, -0.06, -0.11], np.float32)
 HIGH = np.array([0.08, 0.06, 0.13], np.float32)
@@ -43,6 +43,11 @@ class Seen(NamedTuple):
     normals: Floats  # (n, 3) unit, camera frame
     points: Floats  # (n, 3) metres, camera frame
     occlusion: Floats  # (n,) 1 = open sky, towards 0 in hollows
+
+
+def _unit(vectors: Floats) -> Floats:
+    length = np.sqrt(np.einsum("ni,ni->n", vectors, vectors))
+    return np.asarray(vectors / (length[:, None] + 1e-9), dtype=np.float32)
 
 
 def _squeeze(rest: Floats) -> Floats:
@@ -88,7 +93,7 @@ def see(mesh: Mesh, intrinsics: Floats, size: int, backend: Backend) -> Seen:
     palmar = colours[0][mask][:, 2]
     normal = colours[0][mask] * 2 - 1
     normal[:, 2] = -np.sqrt(np.maximum(1 - normal[:, 0] ** 2 - normal[:, 1] ** 2, 0.01))
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    normal = _unit(normal)
     rest = colours[1][mask] * (HIGH - LOW) + LOW
     rest[:, 0] = np.where(rest[:, 0] > WRIST_END, WRIST_END + (rest[:, 0] - WRIST_END) / SQUEEZE, rest[:, 0])
     occlusion = _occlusion(depth, mask, float(intrinsics[0, 0]))[mask]
@@ -172,8 +177,7 @@ def shade(seen: Seen, painted: Painted, lamps: Lamps, intrinsics: Floats) -> Flo
     Skin lets red light through, so its terminator is soft and red: each channel wraps around by its own amount.
     """
     normals = seen.normals + 0.05 * painted.height[:, None] * np.roll(seen.normals, 1, 1)
-    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    view = -seen.points / np.linalg.norm(seen.points, axis=1, keepdims=True)
+    normals, view = _unit(normals), _unit(-seen.points)
     skin = (seen.parts < THING - 1)[:, None]
     wrap = np.where(skin, np.array([0.42, 0.22, 0.16], np.float32), np.float32(0.05))
     shadow = _shadow(seen, lamps, intrinsics)[:, None] * (1 - 0.5 * lamps.softness) + 0.5 * lamps.softness
@@ -187,11 +191,10 @@ def shade(seen: Seen, painted: Painted, lamps: Lamps, intrinsics: Floats) -> Flo
     ):
         cosine = (normals @ direction)[:, None]
         light = light + strength * np.maximum(0, (cosine + wrap) / (1 + wrap)) ** 1.2 * open_to
-        half = view + direction
-        half /= np.linalg.norm(half, axis=1, keepdims=True) + 1e-6
-        glint = np.maximum(0, (normals * half).sum(1)) ** (10 + 60 * painted.gloss)
+        half = _unit(view + direction)
+        glint = np.maximum(0, np.einsum("ni,ni->n", normals, half)) ** (10 + 60 * painted.gloss)
         sheen = sheen + (painted.gloss * glint)[:, None] * strength.mean() * open_to * (cosine > 0)
-    edge = (1 - np.abs((normals * view).sum(1))) ** 4
+    edge = (1 - np.abs(np.einsum("ni,ni->n", normals, view))) ** 4
     ambient_sheen = 0.10 * edge[:, None] * lamps.above * hollow
     linear = painted.albedo**2.2
     return np.asarray(linear * light + 0.35 * sheen + ambient_sheen, dtype=np.float32)
