@@ -1,11 +1,11 @@
 """A model of four weights and twenty points: quick to fit, exact to compare."""
 
-from datetime import timedelta
-
 import lightning as L
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
+
+from zoo.hands.openhand import OpenHand
 
 
 class Line(L.LightningModule):
@@ -75,6 +75,61 @@ def loader():
     return points()
 
 
+def hand_batch(n=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    hand = OpenHand()
+    flat = hand(torch.eye(3).expand(1, 16, 3, 3), torch.zeros(1, 10), torch.zeros(1, 3)).vertices
+    vertices = 1.1 * flat + 0.003 * torch.randn(n, 778, 3, generator=generator) + torch.tensor([0.1, 0.0, 0.6])
+    joints = hand.regress(vertices)
+    return {
+        "image": torch.zeros(0, 3, 32, 32),
+        "has_image": torch.zeros(n, dtype=torch.bool),
+        "vertices": vertices,
+        "has_mesh": torch.ones(n, dtype=torch.bool),
+        "joints": joints,
+        "joints_valid": torch.ones(n, 21, dtype=torch.bool),
+        "joints2d": torch.zeros(n, 21, 2),
+        "joints2d_valid": torch.ones(n, 21, dtype=torch.bool),
+        "intrinsics": torch.eye(3).expand(n, 3, 3),
+        "side": torch.ones(n, dtype=torch.long),
+        "index": torch.arange(n),
+    }
+
+
+class Guess(L.LightningModule):
+    """Returns the truth moved by 3 mm for the 3D skeleton, mirrored for the 2D skeleton, and two shapes for none."""
+
+    def __init__(self):
+        super().__init__()
+        self.hand = OpenHand()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, index):
+        return self.weight.sum()
+
+    def validation_step(self, batch, index):
+        vertices, joints = batch["vertices"], batch["joints"]
+        moved = joints.clone()
+        moved[:, 1:, 1] += 0.003
+        mirror = torch.tensor([-1.0, 1.0, 1.0])
+        free = torch.stack([vertices, 1.2 * vertices], 1)
+        return {
+            "skeleton3d": {"vertices": vertices[:, None] + 0.2, "joints": moved[:, None] + 0.2},
+            "skeleton2d": {"vertices": mirror * vertices[:, None], "joints": mirror * joints[:, None]},
+            "none": {"vertices": free, "joints": self.hand.regress(free)},
+        }
+
+    test_step = validation_step
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
 @pytest.fixture
-def minute():
-    return timedelta(minutes=1)
+def hands():
+    return DataLoader([hand_batch(seed=seed) for seed in range(2)], batch_size=None)
+
+
+@pytest.fixture
+def make_guess():
+    return Guess

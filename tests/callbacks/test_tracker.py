@@ -1,6 +1,7 @@
 """What is logged reads back, nobody is asked for a key, and none is written down."""
 
 import struct
+import time
 
 import pytest
 import torch
@@ -81,6 +82,8 @@ def test_a_resumed_run_goes_on_in_the_same_file(tmp_path):
 
 def records(path):
     """The records of a .wandb file, which is a LevelDB log: blocks of 32 KiB, pieces of (crc, length, kind, bytes)."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
     data, place, record = path.read_bytes(), 7, b""
     while place + 7 <= len(data):
         if 32768 - place % 32768 < 7:
@@ -90,28 +93,28 @@ def records(path):
         record += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last piece
-            yield record
+            yield Record.FromString(record)
             record = b""
 
 
 def test_an_offline_wandb_run_holds_what_was_logged_and_no_secret(line, make_trainer, loader, tmp_path, monkeypatch):
-    import wandb
-    from wandb.proto.wandb_internal_pb2 import Record
-
     monkeypatch.setenv("MY_SECRET_TOKEN", "s3cr3t-value")
     monkeypatch.setenv("WANDB_MODE", "offline")  # Lightning sets it and would leave it behind
     loggers = make_loggers("wandb", tmp_path / "run", "test", x_disable_stats=True)
     make_trainer(logger=loggers).fit(line, loader, loader)
     loggers[1].log_image("pictures/hands", [torch.rand(3, 8, 8)], step=10)
-    wandb.finish()
+    loggers[1].experiment.finish()
 
     (run,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
     (file,) = run.glob("run-*.wandb")
-    history = []
-    for data in records(file):
-        record = Record.FromString(data)
-        if record.HasField("history"):
-            history.append({"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item})
+    deadline = time.monotonic() + 10  # its service writes when it likes
+    while not any(record.HasField("exit") for record in records(file)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    history = [
+        {"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
+        for record in records(file)
+        if record.HasField("history")
+    ]
     losses = [float(row["train/loss"]) for row in history if "train/loss" in row]
     assert losses == pytest.approx(line.losses)
     assert any("pictures/hands" in key for row in history for key in row)
