@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from datamodules.base import HandData
-from zoo.hands.skeleton import SNAP_JOINTS
+from zoo.hands.openhand import OpenHand
 from zoo.models.base import Method
 
 
@@ -53,11 +53,17 @@ class Toy(Method):
         self.net = nn.Linear(3, width)
         self.lr, self.width, self.sampler = lr, width, sampler
 
+    @property
+    def hand(self):
+        return OpenHand()
+
     def sample(self, given, n=1, generator=None, batch_size=None):
         b = batch_size or len(next(iter(given.values())))
-        vertices = 0.05 * torch.randn(b, n, 778, 3, generator=generator)
-        joints = 0.05 * torch.randn(b, n, len(SNAP_JOINTS), 3, generator=generator)
-        return {"vertices": vertices, "joints": joints}
+        pose, betas = torch.eye(3).expand(b * n, 16, 3, 3), torch.randn(b * n, 10, generator=generator)
+        fingers_up = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+        mesh = self.hand(pose, betas, torch.zeros(b * n, 3))
+        vertices = (mesh.vertices @ fingers_up.T).unflatten(0, (b, n))
+        return {"vertices": vertices, "joints": self.hand.regress(vertices)}
 
     def training_step(self, batch, _):
         loss = self.net(batch).square().mean()

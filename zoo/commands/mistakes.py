@@ -41,8 +41,8 @@ def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
         name = getattr(error, "argument_name", None)
         return f"{name or 'An option'} needs a value."
     if match := re.search(r"following arguments are required: (.*)|Key \"(.*?)\" is required", text):
-        missing = match[1] or match[2]
-        return f"{missing if f'--{missing}' not in flags else f'--{missing}'} is needed. --help says what it is."
+        missing = [f"--{name}" if f"--{name}" in flags else name.upper() for name in (match[1] or match[2]).split(", ")]
+        return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed. --help says more."
     key = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', text))
     classes = re.findall(r"Problem with given class_path '([^']+)'", text)
     if classes and (match := re.search(r"Option '([^']+)' is not accepted", text)):
