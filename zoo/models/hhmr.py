@@ -1,0 +1,197 @@
+"""HHMR: one graph diffusion model that generates hand meshes and recovers them from whatever is known.
+
+Li et al., "HHMR: Holistic Hand Mesh Recovery by Enhancing the Multimodal Controllability of Graph Diffusion Models",
+CVPR 2024.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from zoo.batch import Given, HandBatch, Hands
+from zoo.condition import Condition
+from zoo.denoisers.base import Denoiser
+from zoo.denoisers.mesh_unet import MeshUNet
+from zoo.diffusion import Denoise, Estimate, NoiseSchedule
+from zoo.encoders.multimodal import HandConditioner
+from zoo.guidance.base import Guidance, guided
+from zoo.hands.model import HandModel
+from zoo.hands.openhand import OpenHand
+from zoo.losses import MeshLosses
+from zoo.models.base import Method
+from zoo.models.schedule import warm_cosine
+from zoo.samplers.base import Sampler
+from zoo.samplers.ddim import DDIM
+from zoo.shapes import Scalar, Vertices
+
+
+def _adamw(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01)
+
+
+class HHMR(Method):
+    """Diffuses the 778 vertices of a hand, relative to its wrist, in the frame of the camera.
+
+    Args:
+        conditioner: Image and skeletons to tokens.
+        denoiser: Makes the network for a hand model.
+        hand: Faces and joint regressor; the embedded OpenHand when None, or `Mano` with the path of your file.
+        schedule: Of the noise.
+        sampler: Noise to hand.
+        guidance: Wrapped around the denoiser in order while sampling.
+        losses: Weights of the five losses.
+        scale: Metres that count as one in the diffused signal, about the spread of a hand around its wrist.
+        time_power: Times are drawn as T (1 - u^power), u uniform: 1 is uniform, more prefers noisy times, where the
+            condition alone decides.
+        optimizer: Builds the optimizer from the parameters.
+        warmup: Steps in which the learning rate rises.
+        final_lr: The last learning rate, as a share of the first; a cosine leads there.
+    """
+
+    def __init__(
+        self,
+        conditioner: HandConditioner,
+        denoiser: Callable[[HandModel], Denoiser] = MeshUNet,
+        hand: HandModel | None = None,
+        schedule: NoiseSchedule | None = None,
+        sampler: Sampler = DDIM(),  # noqa: B008 - frozen
+        guidance: list[Guidance] | None = None,
+        losses: MeshLosses = MeshLosses(),  # noqa: B008 - frozen
+        scale: float = 0.1,
+        time_power: float = 1.0,
+        optimizer: OptimizerCallable = _adamw,
+        warmup: int = 100,
+        final_lr: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.hand = OpenHand() if hand is None else hand
+        self.conditioner = conditioner
+        self.denoiser = denoiser(self.hand)
+        self.schedule = NoiseSchedule() if schedule is None else schedule
+        self.sampler, self.guidance = sampler, guidance or []
+        self.losses, self.scale, self.time_power = losses, scale, time_power
+        self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
+        self.seed = 0
+
+    def normalized(self, vertices: Vertices) -> Vertices:
+        """Metres in the camera frame to the diffused signal."""
+        return (vertices - self.hand.regress(vertices)[:, :1]) / self.scale
+
+    def on_fit_start(self) -> None:
+        self.seed = torch.initial_seed()
+
+    def on_train_batch_start(self, batch: HandBatch, batch_idx: int) -> None:
+        # What a step draws depends on its number alone, so that a resumed run repeats the uninterrupted one.
+        torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
+
+    def training_step(self, batch: HandBatch, batch_idx: int) -> Scalar:
+        t = (self.schedule.steps * (1 - self.rand(len(batch["vertices"])) ** self.time_power)).long()
+        losses = self.step_losses(batch, t.clamp(max=self.schedule.steps - 1), torch.randn_like(batch["vertices"]))
+        total = torch.stack(list(losses.values())).sum()
+        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
+        self.log("train/loss", total.detach(), prog_bar=True)
+        return total
+
+    def step_losses(self, batch: HandBatch, t: Tensor, noise: Tensor) -> dict[str, Scalar]:
+        """The losses of one denoising step at times t."""
+        clean = self.normalized(batch["vertices"])
+        x_t = self.schedule.add_noise(clean, noise, t)
+        condition = self.conditioner(conditions_of(batch), len(clean))
+        predicted = self.schedule.to_x0(self.denoiser(x_t, t, condition), x_t, t, self.denoiser.prediction)
+        return self.losses(
+            predicted, clean, self.hand.joint_regressor, self.hand.faces, batch["has_mesh"], self.global_step
+        )
+
+    def rand(self, n: int) -> Tensor:
+        """n uniform numbers on the model's device."""
+        return torch.rand(n, device=self.device)
+
+    def sample(
+        self, given: Given, n: int = 1, generator: torch.Generator | None = None, batch_size: int | None = None
+    ) -> Hands:
+        """As `Method.sample`. The condition is computed once, however many steps and hypotheses."""
+        rows = batch_size or rows_of(given)
+        with torch.no_grad():
+            condition = self.conditioner(given, rows).repeat(n)
+            nothing = self.conditioner.null(rows * n)
+            noise = torch.randn(rows * n, len(self.hand.template), 3, generator=generator, device=self.device)
+            denoise = guided(self.denoise(condition), self.denoise(nothing), self.guidance)
+            clean = self.sampler(denoise, noise, self.schedule, generator)
+        vertices = (clean.float() * self.scale).unflatten(0, (rows, n))
+        vertices = vertices - self.hand.regress(vertices)[..., :1, :]
+        return Hands(vertices=vertices, joints=self.hand.regress(vertices))
+
+    def denoise(self, condition: Condition) -> Denoise:
+        """The network under a condition, as samplers and guidance see it."""
+
+        def estimate(x_t: Tensor, t: Tensor) -> Estimate:
+            predicted = self.denoiser(x_t, t, condition)
+            return Estimate(self.schedule.to_x0(predicted, x_t, t, self.denoiser.prediction), x_t)
+
+        return estimate
+
+    def validation_step(self, batch: HandBatch, batch_idx: int) -> dict[str, Hands]:
+        """Hands by condition: from each one alone, and, for the first batch, from none."""
+        generator = torch.Generator(self.device).manual_seed(batch_idx)
+        given, rows = conditions_of(batch), len(batch["vertices"])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(batch_idx)
+            t = (self.schedule.steps * self.rand(rows)).long()
+            losses = self.step_losses(batch, t, torch.randn_like(batch["vertices"]))
+        self.log("val/loss", torch.stack(list(losses.values())).sum(), batch_size=rows, sync_dist=True)
+        names = [n for n in self.conditioner.names if n != "image" or bool(batch["has_image"].all())]
+        hands = {name: self.sample(only(given, name), 1, generator, rows) for name in names}
+        if batch_idx == 0:
+            hands["none"] = self.sample(Given(), 1, generator, rows)
+        return hands
+
+    test_step = validation_step
+
+    def predict_step(self, batch: HandBatch, batch_idx: int) -> Hands:
+        """Hands from everything that the batch gives."""
+        generator = torch.Generator(self.device).manual_seed(batch_idx)
+        return self.sample(conditions_of(batch), 1, generator, len(batch["vertices"]))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(self.parameters())
+        scheduler = warm_cosine(optimizer, self.trainer, self.warmup, self.final_lr)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def conditions_of(batch: HandBatch) -> Given:
+    """All that a batch knows about its hands."""
+    given = Given(
+        joints=batch["joints"],
+        joints_valid=batch["joints_valid"],
+        joints2d=batch["joints2d"],
+        joints2d_valid=batch["joints2d_valid"],
+    )
+    if len(batch["image"]):
+        given["image"], given["has_image"] = batch["image"], batch["has_image"]
+    return given
+
+
+FIELDS = {
+    "skeleton3d": ("joints", "joints_valid"),
+    "skeleton2d": ("joints2d", "joints2d_valid"),
+    "image": ("image", "has_image"),
+}
+
+
+def only(given: Given, name: str) -> Given:
+    """One condition of several: skeleton3d, skeleton2d or image."""
+    kept: Given = {key: given[key] for key in FIELDS[name] if key in given}  # type: ignore[literal-required,assignment,misc]
+    return kept
+
+
+def rows_of(given: Given) -> int:
+    """Rows of a batch of conditions."""
+    sizes: Sequence[int] = [len(given[key]) for key in ("joints", "joints2d", "has_image", "image") if key in given]  # type: ignore[literal-required]
+    if not sizes:
+        raise ValueError("Nothing is given, so the number of hands is not known. Pass batch_size (-n on the command line).")
+    return sizes[0]
