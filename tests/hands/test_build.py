@@ -147,6 +147,12 @@ def test_regressor_finds_the_joints_of_every_shape_to_a_millimetre(right: Arrays
     np.testing.assert_allclose(found[:, 0], 0, atol=1e-8)
 
 
+@pytest.mark.parametrize(("joint", "degrees"), [(1, 80), (2, 60), (2, 100), (4, 60), (6, 70), (8, 90), (12, 50)])
+def test_regressor_finds_a_bent_joint_from_the_skin(right: Arrays, joint: int, degrees: float):
+    found = right["J_regressor"][joint] @ bent(right, joint, degrees, corrected=True)
+    assert np.linalg.norm(found - right["J"][joint]) < 1.5e-3
+
+
 def test_shape_directions_do_what_their_names_say(right: Arrays):
     names = right["shape_names"].tolist()
     change = np.einsum("jv,vik->jik", right["J_regressor"], right["shapedirs"])

@@ -48,7 +48,7 @@ def build_correctives(hand: Skinned) -> Array:
     correctives = np.zeros((len(hand.vertices), 3, 15, 9))
     for bend in BENDS:
         joints = bend.joints
-        frames = [_frame(hand, joint) for joint in joints]
+        frames = [bone_frame(hand, joint) for joint in joints]
         turns = _sample(generator, bend)
         features, offsets = [], []
         for turn in turns:
@@ -68,7 +68,7 @@ def build_correctives(hand: Skinned) -> Array:
     return np.where(np.abs(flat) > 2e-5, np.round(flat, 6), 0.0)
 
 
-def _frame(hand: Skinned, joint: int) -> Array:
+def bone_frame(hand: Skinned, joint: int) -> Array:
     """Columns (3, 3): axis of flexion, axis of abduction (towards the back), axis of twist (along the bone)."""
     bone = hand.ends[joint] - hand.joints[joint]
     bone /= np.linalg.norm(bone)

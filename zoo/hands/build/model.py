@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from zoo.hands.build.correct import build_correctives
 from zoo.hands.build.mesh import build_mesh
-from zoo.hands.build.shape import SHAPE_NAMES, build_regressor, build_shapes
-from zoo.hands.build.source import Array, load_source
+from zoo.hands.build.regress import build_regressor
+from zoo.hands.build.shape import SHAPE_NAMES, build_shapes
+from zoo.hands.build.source import load_source
 from zoo.hands.skeleton import MANO_PARENTS
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -22,7 +23,8 @@ def build() -> dict[str, Arrays]:
     """Both hands: arrays by MANO's key, by side."""
     hand = build_mesh(load_source(ASSETS / "generic-hand" / "right.glb"))
     shapes = build_shapes(hand)
-    regressor = build_regressor(hand, shapes)
+    posedirs = build_correctives(hand)
+    regressor = build_regressor(hand, shapes, posedirs)
     # The model bends around what the regressor finds, so the regressor puts the wrist at the origin.
     vertices = hand.vertices - regressor[0] @ hand.vertices
     shapedirs = shapes.vertices - np.einsum("v,vik->ik", regressor[0], shapes.vertices)
@@ -30,7 +32,7 @@ def build() -> dict[str, Arrays]:
     right = {
         "v_template": vertices,
         "shapedirs": np.round(shapedirs, 9),
-        "posedirs": build_correctives(hand),
+        "posedirs": posedirs,
         "J_regressor": regressor,
         "J": regressor @ vertices,
         "weights": hand.weights,
@@ -61,13 +63,17 @@ def mirrored(arrays: Arrays) -> Arrays:
     }
 
 
-def _pose_prior() -> dict[str, Array]:
+def _pose_prior() -> Arrays:
     """Mean and principal components of finger poses, once they have been recorded; else the flat hand."""
     path = ASSETS / "openhand" / "poses.npz"
     if not path.exists():
         return {"hands_mean": np.zeros(45), "hands_components": np.eye(45), "hands_coeffs": np.zeros((1, 45))}
     with np.load(path, allow_pickle=False) as stored:
-        return {key: stored[key].astype(float) for key in ("hands_mean", "hands_components", "hands_coeffs")}
+        return {
+            "hands_mean": stored["hands_mean"].astype(float),
+            "hands_components": stored["hands_components"].astype(float),
+            "hands_coeffs": np.round(stored["hands_coeffs"], 3).astype(np.float32),  # examples only, kept small
+        }
 
 
 def save(path: Path, arrays: Arrays) -> None:

@@ -1,4 +1,4 @@
-"""Ten named shape directions and the joint regressor that holds over all of them.
+"""Ten named shape directions.
 
 Every direction moves joints and surface together: bones stretch along themselves, flesh scales around them, and skin
 between two bones follows both by its skinning weights. One unit is about one standard deviation between adults.
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 from zoo.hands.build.mesh import LIMBS, Skinned
 from zoo.hands.build.source import Array
@@ -79,7 +78,7 @@ def _smooth(start: float, end: float) -> Callable[[Array], Array]:
     return ramp
 
 
-def _axes(hand: Skinned) -> Array:
+def bone_axes(hand: Skinned) -> Array:
     """Unit vectors (16, 3) along the bones."""
     bones = hand.ends - hand.joints
     return bones / np.linalg.norm(bones, axis=1, keepdims=True)
@@ -92,7 +91,7 @@ def _stretch(
     factors = np.zeros(16)
     for limb, factor in (longer or {}).items():
         factors[list(LIMBS[limb])] = factor
-    bones, axes = hand.ends - hand.joints, _axes(hand)
+    bones, axes = hand.ends - hand.joints, bone_axes(hand)
     joints = palm(hand.joints)
     for joint in range(1, 16):
         parent = MANO_PARENTS[joint]
@@ -108,7 +107,7 @@ def _stretch(
 
 def _flesh(hand: Skinned, profile: Callable[[Array], Array]) -> Array:
     """Offsets (778, 3) from the finger bones, times a profile of the place along the finger (base 0, tip 1)."""
-    axes, offsets = _axes(hand), np.zeros_like(hand.vertices)
+    axes, offsets = bone_axes(hand), np.zeros_like(hand.vertices)
     for limb in LIMBS:
         lengths = np.linalg.norm((hand.ends - hand.joints)[list(limb)], axis=1)
         for joint, before in zip(limb, np.cumsum(lengths) - lengths, strict=True):
@@ -129,32 +128,10 @@ def _prominence(hand: Skinned) -> Array:
             away = np.linalg.norm(hand.vertices - hand.joints[joint], axis=1)
             back = 0.5 + 0.5 * normals[:, 1]
             if number == 0:
-                amount += 0.0008 * np.exp(-((away / 0.014) ** 2)) * back**2 * (limb != LIMBS[THUMB])
+                amount += 0.0006 * np.exp(-((away / 0.014) ** 2)) * back**2 * (limb != LIMBS[THUMB])
             else:
                 amount += 0.0006 * own * np.exp(-((away / 0.0095) ** 2)) * (0.4 + 0.6 * back)
                 middle = (hand.joints[joint] + hand.joints[joint - 1]) / 2
                 away = np.linalg.norm(hand.vertices - middle, axis=1)
                 amount -= 0.0003 * own * np.exp(-((away / 0.009) ** 2))
     return amount[:, None] * normals
-
-
-def build_regressor(hand: Skinned, shapes: Shapes) -> Array:
-    """Non-negative weights (16, 778), rows sum to one, that find the joints at rest and in every shape."""
-    regressor = np.zeros((16, len(hand.vertices)))
-    for joint in range(16):
-        away = hand.vertices - hand.joints[joint]
-        bone = _axes(hand)[joint if joint == 0 else MANO_PARENTS[joint]] + _axes(hand)[joint]
-        along = np.abs(away @ bone) / np.linalg.norm(bone)
-        family = [j for j in range(16) if j in (joint, MANO_PARENTS[joint]) or (joint > 0 and MANO_PARENTS[j] == joint)]
-        nearness = along + 0.3 * np.linalg.norm(away, axis=1)
-        nearness[hand.weights[:, family].sum(1) < 0.75] = np.inf
-        ring = np.argsort(nearness, kind="stable")[: 60 if MANO_PARENTS[joint] <= 0 else 40]
-        rows = [1000 * away[ring].T]
-        rows += [3000 * (shapes.vertices[ring, :, k] - shapes.joints[joint, :, k]).T for k in range(10)]
-        rows += [1e3 * np.ones((1, len(ring))), 0.5 * np.eye(len(ring))]
-        system = np.concatenate(rows)
-        wished = np.zeros(len(system))
-        wished[33] = 1e3
-        share, _ = nnls(system, wished)
-        regressor[joint, ring] = np.where(share > 1e-4, share, 0.0)
-    return regressor / regressor.sum(1, keepdims=True)
