@@ -35,8 +35,6 @@ class HandData(LightningDataModule, ABC):
         seed: Decides order and random changes.
     """
 
-    tips: tuple[int, int, int, int, int] | None = None  # vertices of thumb to pinky tip, where they are not the model's
-
     def __init__(
         self,
         batch_size: int = 64,
@@ -73,6 +71,11 @@ class HandData(LightningDataModule, ABC):
     @abstractmethod
     def scenes(self, split: Split) -> Scenes | None:
         """The scenes of a split; None only for a training split that is all `poses`."""
+
+    @property
+    def tips(self) -> tuple[int, ...] | None:
+        """Vertices that the labels use as thumb, index, middle, ring, pinky tip; None when they are the model's own."""
+        return None
 
     def poses(self) -> PoseSource | None:
         """Where pose-only training rows come from; None takes them from the training scenes."""

@@ -11,7 +11,7 @@ import torch
 from datamodules.base import HandData
 from datamodules.freihand import FreiHAND, FreiHANDScenes
 from datamodules.freihand_files import VERSIONS
-from datamodules.hand_view import HandView
+from datamodules.hand_view import HandView, fits
 from datamodules.scene import Scenes, Split
 from zoo.batch import HandBatch
 from zoo.hands.camera import denormalize_pixels, project
@@ -19,8 +19,6 @@ from zoo.hands.draw import contact_sheet, draw_skeleton
 from zoo.hands.openhand import OpenHand
 from zoo.hands.sheets import Picture
 from zoo.shapes import Faces, Vertices
-
-_LONGEST_EDGE = 0.015  # metres, on average: longer means that the faces are another mesh's
 
 
 def draw(
@@ -110,8 +108,7 @@ def _silhouette(vertices: Vertices, pixels: np.ndarray, size: int) -> np.ndarray
 def _faces(vertices: Vertices) -> Faces | None:
     """OpenHand's faces if they fit the mesh. MANO's may not be passed on, so its meshes get no faces here."""
     faces = _openhand_faces()
-    corners = vertices[faces]
-    return faces if float((corners - corners.roll(1, 1)).norm(dim=-1).mean()) < _LONGEST_EDGE else None
+    return faces if fits(vertices, faces) else None
 
 
 @cache

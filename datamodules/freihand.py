@@ -93,8 +93,6 @@ class FreiHAND(HandData):
         seed: Decides order and random changes.
     """
 
-    tips = (744, 320, 443, 555, 672)
-
     def __init__(
         self,
         root: str | os.PathLike[str] | None = None,
@@ -112,23 +110,29 @@ class FreiHAND(HandData):
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, size, margin, images, image_fraction, batches_per_epoch, augment, workers, seed)
-        if root is None:
-            raise ValueError(
-                "FreiHAND needs a folder, because the dataset may not be passed on. Get FreiHAND_pub_v2 from its "
-                "authors' page and pass --data.root."
-            )
         if not 0 < val_fraction < 1:
             raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
-        self.root = Path(root).expanduser()
+        self._root = None if root is None else Path(root).expanduser()
         self.eval_root = None if eval_root is None else Path(eval_root).expanduser()
         self.val_fraction = val_fraction
         self.cache = None if cache is None else Path(cache).expanduser()
 
+    @property
+    def root(self) -> Path:
+        """The dataset's folder."""
+        if self._root is None:
+            raise FileNotFoundError(
+                "FreiHAND needs a folder, because the dataset may not be passed on. Get FreiHAND_pub_v2 from its "
+                "authors' page and pass --data.root."
+            )
+        return self._root
+
     def prepare_data(self) -> None:
         """Parses the label files once, before any other process needs them."""
-        self.training.samples  # noqa: B018
         if self.evaluation is not None:
             self.evaluation.samples  # noqa: B018
+        if self.evaluation is None or (self.root / "training_K.json").is_file():
+            self.training.samples  # noqa: B018
 
     @cached_property
     def training(self) -> FreiHANDPart:
@@ -146,6 +150,12 @@ class FreiHAND(HandData):
     def evaluation(self) -> FreiHANDPart | None:
         """The evaluation part, or None where there is none."""
         return find_evaluation(self.root, self.eval_root, self.cache)
+
+    @property
+    def tips(self) -> tuple[int, ...] | None:
+        """The vertices that are thumb to pinky tip; 744, 320, 443, 555, 672 in the published files."""
+        part = self.evaluation if self.evaluation is not None and self.evaluation.labelled else self.training
+        return part.tips
 
     def scenes(self, split: Split) -> Scenes:
         evaluation = self.evaluation

@@ -29,6 +29,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
 LABELS = ("xyz", "verts")
 VERSIONS = ("gs", "hom", "sample", "auto")  # green screen, then three ways to replace it
 EVAL_SIBLING = "FreiHAND_pub_v2_eval"
+_SAME_POINT = 1e-5  # metres
 
 
 class ManoEntry(NamedTuple):
@@ -138,6 +139,14 @@ class FreiHANDPart:
         if "side" not in self.arrays:
             return np.full(self.samples, RIGHT)
         return np.asarray(self.arrays["side"].array, np.int64)
+
+    @cached_property
+    def tips(self) -> tuple[int, ...] | None:
+        """The vertices that the labels use as finger tips, thumb to pinky; None if tips are no vertices."""
+        some = slice(0, 16)
+        tips = self.arrays["xyz"].array[some, 4::4]
+        gaps = np.linalg.norm(tips[:, :, None] - self.arrays["verts"].array[some, None], axis=-1).max(0)
+        return tuple(gaps.argmin(-1).tolist()) if (gaps.min(-1) < _SAME_POINT).all() else None
 
     def mano(self, sample: int) -> ManoEntry:
         """The MANO numbers of a sample; rougher than its mesh, which is why crops use the mesh."""

@@ -13,7 +13,9 @@ from datamodules.scene import BoolArray, FloatArray, Scene, SceneHand, Scenes
 from zoo.batch import HandBatch
 from zoo.hands.camera import normalize_pixels, project
 from zoo.hands.skeleton import LEFT
-from zoo.shapes import JointMask, Joints2D, RawImages
+from zoo.shapes import Faces, JointMask, Joints2D, RawImages, Vertices
+
+_LONG_EDGE = 0.015  # metres; a hand's mean edge is 5 mm, that of a shuffled mesh some 60 mm
 
 
 class HandView(Dataset[HandBatch]):
@@ -135,6 +137,17 @@ def join(first: HandBatch, second: HandBatch) -> HandBatch:
     if not len(second["image"]):  # its empty image may have another type or size
         second = {**second, "image": first["image"][:0]}
     return HandBatch(**{key: torch.cat((first[key], second[key])) for key in HandBatch.__annotations__})  # type: ignore[literal-required,typeddict-item]
+
+
+def fits(vertices: Vertices, faces: Faces) -> bool:
+    """Whether faces belong to the meshes of a dataset: between vertices of another mesh's order edges are long.
+
+    Args:
+        vertices: Metres, one mesh or more.
+        faces: Vertex indices.
+    """
+    corners = vertices[..., faces, :]
+    return float((corners - corners.roll(1, -2)).norm(dim=-1).mean()) < _LONG_EDGE
 
 
 def _stack(

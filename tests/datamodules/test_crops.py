@@ -5,9 +5,10 @@ from tiny_freihand import SIDE, dotted, random_labels
 
 from datamodules.augment import Augment, Variation, paint
 from datamodules.crops import Crops, warp
-from datamodules.hand_view import HandView
+from datamodules.hand_view import HandView, fits
 from datamodules.scene import Scene, SceneHand, Scenes
 from zoo.hands.camera import denormalize_pixels, normalize_pixels, project
+from zoo.hands.openhand import OpenHand
 
 
 class Dots(Scenes):
@@ -128,3 +129,11 @@ def test_the_same_key_draws_the_same_variation():
 def test_rotation_stays_within_its_limit():
     drawn = [Augment(rotation=30.0).draw(np.random.default_rng(i)).rotation for i in range(200)]
     assert np.pi / 6 * 0.9 < max(np.abs(drawn)) <= np.pi / 6
+
+
+def test_faces_fit_the_mesh_that_they_are_of():
+    hand = OpenHand()
+    identity = torch.eye(3).expand(2, 16, 3, 3)
+    vertices = hand(identity, torch.zeros(2, 10), torch.zeros(2, 3)).vertices
+    assert fits(vertices, hand.faces)
+    assert not fits(vertices[:, torch.randperm(778)], hand.faces)

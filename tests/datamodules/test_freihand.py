@@ -133,8 +133,8 @@ def test_the_reader_pickles_small_for_workers(freihand):
 def test_missing_data_names_file_rule_and_flag(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"training_K\.json is not there.*--data\.root"):
         FreiHAND(tmp_path / "nowhere").prepare_data()
-    with pytest.raises(ValueError, match=r"--data\.root"):
-        FreiHAND()
+    with pytest.raises(FileNotFoundError, match=r"FreiHAND needs a folder.*--data\.root"):
+        FreiHAND().prepare_data()
 
 
 def test_the_folder_above_is_recognised(freihand):
@@ -215,3 +215,19 @@ def test_an_interrupted_writer_goes_on_where_it_stopped(tmp_path):
         "training_xyz.json",
     ]
     np.testing.assert_allclose(FreiHANDPart(tmp_path, "training").arrays["xyz"].array, labels.joints, atol=1e-6)
+
+
+def test_tips_are_found_in_the_labels(tmp_path):
+    labels, tips = random_labels(4), (744, 320, 443, 555, 672)
+    labels.joints[:, 4::4] = labels.vertices[:, tips]
+    assert FreiHAND(write_freihand(tmp_path / "a", "training", labels)).tips == tips
+    assert FreiHAND(write_freihand(tmp_path / "b", "training", random_labels(4))).tips is None
+
+
+def test_scoring_needs_no_training_part(freihand, tmp_path):
+    root = write_freihand(tmp_path, "evaluation", random_labels(3, seed=1), masks=False)
+    data = FreiHAND(root, size=32)
+    data.prepare_data()
+    assert len(data.view("test")) == 3
+    with pytest.raises(FileNotFoundError, match=r"training_K\.json is not there"):
+        data.train_dataloader()
