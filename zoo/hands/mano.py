@@ -17,7 +17,7 @@ from zoo.hands.unpickle import read_pickle
 PLACES: Final = ("", "mano", "models", "models/mano", "mano_v1_2/models")
 ADVICE = (
     "MANO_RIGHT.pkl and MANO_LEFT.pkl come from the authors' page, mano.is.tue.mpg.de (register, then 'Models & "
-    "Code'); pass the file or its folder as Mano's `path`."
+    "Code'); give the file or its folder: Mano's `path`, `--model.hand Mano --model.hand.path FOLDER`."
 )
 SMPLX_TIPS = (744, 320, 443, 554, 671)
 UNFIXED_LEFT = "11aeaca8631aa20db964d4eba491e885"  # MD5 of the published MANO_LEFT.pkl
