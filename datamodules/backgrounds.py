@@ -23,7 +23,7 @@ def noise_map(kind: int, size: int = 512) -> NDArray[np.float32]:
     return np.asarray(field / field.std(), dtype=np.float32)
 
 
-def colour(rng: Rng, saturation: float = 0.38) -> NDArray[np.float32]:
+def colour(rng: Rng, saturation: float = 0.34) -> NDArray[np.float32]:
     """One sRGB colour (3,), mostly muted, of any hue and brightness."""
     hsv = np.array(
         [[[360 * rng.random(), saturation * rng.beta(1.2, 2.0) * 1.6, 0.12 + 0.83 * rng.random()]]], np.float32

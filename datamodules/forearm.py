@@ -65,7 +65,10 @@ def grow(
     bent = _unit(start + rng.normal(0, 0.22, 3).astype(np.float32))
     bent = _unit(np.array([bent[0], bent[1], max(bent[2], -0.3)], np.float32))  # never up to the camera
 
-    distances = np.concatenate([[0.004, 0.012, 0.022], np.linspace(0.035, length, 11)]).astype(np.float32)
+    cuff = [bare, bare + 0.015] if bare < length - 0.05 else []  # the sleeve's edge, and skin's end inside of it
+    distances = np.sort(np.concatenate([[0.004, 0.012, 0.022], np.linspace(0.035, length, 11), cuff])).astype(
+        np.float32
+    )
     blend = np.minimum(distances / 0.06, 1)[:, None]
     axes = (1 - blend) * start + blend * bent
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
@@ -78,21 +81,18 @@ def grow(
     outward = np.sign(rest[loop].mean(0)[0] - rest.mean(0)[0])
     rests = rest[loop][None] + outward * distances[:, None, None] * np.array([1, 0, 0], np.float32)
 
-    shown = distances < bare + 0.02
-    sleeve = distances > bare
-    sleeve[-1] |= sleeve.any()
+    shown = distances <= np.float32(bare + 0.015)
+    sleeve = (distances >= np.float32(bare)) & bool(cuff)
     cloth = centres[:, None] + rng.uniform(1.12, 1.4) * (points - centres[:, None])
     size = len(loop)
     skin_rings, cloth_rings = int(shown.sum()), int(sleeve.sum())
     faces = [_tube(loop, len(vertices), skin_rings)]
-    if cloth_rings >= 2:
+    if cuff:
         first = len(vertices) + skin_rings * size
         faces.append(_tube(first + np.arange(size), first + size, cloth_rings - 1))
-    else:
-        sleeve[:] = False
     return Forearm(
         np.concatenate([points[shown].reshape(-1, 3), cloth[sleeve].reshape(-1, 3)]).astype(np.float32),
         np.concatenate([rests[shown].reshape(-1, 3), rests[sleeve].reshape(-1, 3)]).astype(np.float32),
         np.concatenate(faces),
-        np.concatenate([np.zeros(skin_rings * size, bool), np.ones(int(sleeve.sum()) * size, bool)]),
+        np.concatenate([np.zeros(skin_rings * size, bool), np.ones(cloth_rings * size, bool)]),
     )

@@ -176,8 +176,8 @@ def shade(seen: Seen, painted: Painted, lamps: Lamps, intrinsics: Floats) -> Flo
 
     Skin lets red light through, so its terminator is soft and red: each channel wraps around by its own amount.
     """
-    normals = seen.normals + 0.05 * painted.height[:, None] * np.roll(seen.normals, 1, 1)
-    normals, view = _unit(normals), _unit(-seen.points)
+    rough = seen.normals + 0.05 * painted.height[:, None] * np.roll(seen.normals, 1, 1)
+    normals, view = _unit(rough), _unit(-seen.points)
     skin = (seen.parts < THING - 1)[:, None]
     wrap = np.where(skin, np.array([0.42, 0.22, 0.16], np.float32), np.float32(0.05))
     shadow = _shadow(seen, lamps, intrinsics)[:, None] * (1 - 0.5 * lamps.softness) + 0.5 * lamps.softness
