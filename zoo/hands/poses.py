@@ -1,18 +1,20 @@
 """Finger poses of real hands and a prior around them: where training hands come from, and what they are called."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from zoo.hands.model import HandModel
 from zoo.hands.poses_joints import FINGER_SLICES, FREE, Angles, JointAxes, joint_axis_angle, joint_rotations, limit
 from zoo.hands.rotations import mirror_rotations
-from zoo.shapes import Betas, Faces, FingerRotations, Rotations, Translation, Vertices
+from zoo.shapes import Faces, FingerRotations, Vertices
 
 FILE: Final = Path(__file__).parent / "assets" / "openhand" / "poses.npz"
 FINGERS: Final = tuple(FINGER_SLICES)  # thumb to little finger
@@ -21,6 +23,7 @@ SHARES: Final = (0.30, 0.30, 0.28, 0.12)  # of the kinds
 # Noise in degrees, standard deviation at full strength; each hand draws its strength between none and full.
 CURL_NOISE, JOINT_NOISE, SPREAD_NOISE, TWIST_NOISE, THUMB_NOISE = 9.0, 4.0, 3.5, 2.0, 6.0
 CURL: Final = (1.0, 0.9, 0.6)  # how a finger's three joints share its curl
+CLOSED, YIELD = math.radians(150), 0.85  # knuckle and middle joint of a closed finger; how much less it closes further
 ROUNDS = 200  # redraws before giving up
 
 
@@ -97,7 +100,7 @@ class PosePrior:
         weight = torch.stack([torch.zeros(n, 5), share, fingers.float(), torch.zeros(n, 5)])[kind, torch.arange(n)]
         angles = torch.lerp(self.angles[first], self.angles[second], _per_joint(weight))
         angles = torch.where((kind == KINDS.index("free"))[:, None, None], _free_hands(n, generator), angles)
-        angles = limit(angles + _noise(n, generator) * uniform(n, 1, 1))
+        angles = limit(angles + _outward(_noise(n, generator), angles) * uniform(n, 1, 1))
         return angles, self._captions(kind, first, second, share[:, 0], fingers, angles)
 
     def _captions(
@@ -140,17 +143,9 @@ class PosePrior:
         return torch.rad2deg(torch.cat([angles[..., 0], angles[..., ::3, 1]], -1)) / 20**0.5
 
 
-class Handy(Protocol):
-    """What `reject_intersecting` needs of a hand model."""
-
-    faces: Faces
-
-    def __call__(self, rotations: Rotations, betas: Betas, transl: Translation) -> tuple[Vertices, Tensor]: ...
-
-
 def reject_intersecting(
     prior: PosePrior,
-    model: Handy,
+    model: HandModel,
     intersections: Callable[[Vertices, Faces], Bool[Tensor, "b f"]],
     n: int,
     generator: torch.Generator,
@@ -176,7 +171,7 @@ def reject_intersecting(
         count = len(drawn.names)
         with torch.no_grad():
             full = torch.cat([torch.eye(3).expand(count, 1, 3, 3), drawn.rotations], 1)
-            vertices = model(full, torch.zeros(count, 10), torch.zeros(count, 3))[0]
+            vertices = model(full, torch.zeros(count, 10), torch.zeros(count, 3)).vertices
         passed = torch.nonzero(intersections(vertices, model.faces).sum(-1) <= tolerated)[:missing, 0]
         names = [drawn.names[i] for i in passed.tolist()]
         kept.append(Poses(drawn.rotations[passed], drawn.axis_angle[passed], names))
@@ -204,6 +199,19 @@ def _noise(n: int, generator: torch.Generator) -> Angles:
     noise[:, FINGER_SLICES["thumb"].start] *= THUMB_NOISE / JOINT_NOISE
     noise[..., 0] += (curl[..., None] * torch.tensor(CURL)).flatten(-2)
     return torch.deg2rad(noise) * FREE
+
+
+def _outward(noise: Angles, angles: Angles) -> Angles:
+    """Noise that seldom closes a finger further that is closed already, or presses the thumb into a fist."""
+    bends = torch.unflatten(angles[..., 0], -1, (5, 3))[..., :2].sum(-1)
+    closed = (bends / CLOSED).clamp(0, 1)
+    flex, spread, twist = noise.unbind(-1)
+    flex = torch.where(flex > 0, flex * (1 - YIELD * closed.repeat_interleave(3, -1)), flex)
+    thumb = torch.zeros(15)
+    thumb[FINGER_SLICES["thumb"].start] = 1
+    fist = closed[:, :4].mean(-1, keepdim=True) * thumb
+    spread = torch.where(spread < 0, spread * (1 - YIELD * fist), spread)
+    return torch.stack([flex, spread, twist], -1)
 
 
 def _free_hands(n: int, generator: torch.Generator) -> Angles:

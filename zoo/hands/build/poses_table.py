@@ -20,7 +20,7 @@ MENDED: Final[dict[str, tuple[Fingers, str]]] = {
         "crossed fingers were tracked side by side, the same as asl u",
     ),
     "vulcan": (
-        {"index": (4, 8, 3, 2), "middle": (4, 14, 2, 2), "ring": (2, -6, 4, 3), "pinky": (-2, -4, 4, 3)},
+        {"index": (4, 11, 3, 2), "middle": (4, 16, 2, 2), "ring": (2, -9, 4, 3), "pinky": (-2, -8, 4, 3)},
         "touching fingers were tracked evenly spread, without the gap that the gesture is named for",
     ),
 }
