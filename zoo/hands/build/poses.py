@@ -178,7 +178,7 @@ def principal_components(file: Path) -> dict[str, np.ndarray[tuple[int, ...], np
     found = {
         "hands_mean": mean,
         "hands_components": rows,
-        "hands_coeffs": coefficients,
+        "hands_coeffs": coefficients.round(decimals=4),
         "hands_std": values / len(poses) ** 0.5,
     }
     return {key: value.numpy() for key, value in found.items()}
