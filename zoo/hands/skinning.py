@@ -40,6 +40,7 @@ class Skin(torch.autograd.Function):
         vertices = features.new_empty(len(features), v, 3)
         blended = features.new_empty(min(_chunk(features), len(features)) * 12, v)
         unposed = []
+        learning = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
         with exact_products(features):
             for rows in _chunks(features):
                 x = _linear(features[rows], basis, bias).view(-1, 3, v)
@@ -49,8 +50,9 @@ class Skin(torch.autograd.Function):
                 for k in range(3):
                     out.addcmul_(t[:, k], x[:, k : k + 1])
                 vertices[rows].copy_(out.mT)
-                unposed.append(x)
-        if any(ctx.needs_input_grad):  # type: ignore[attr-defined]
+                if learning:
+                    unposed.append(x)
+        if learning:
             ctx.save_for_backward(transforms, basis, weights, *unposed)
         return vertices
 
@@ -73,16 +75,16 @@ class Skin(torch.autograd.Function):
         to_transforms = torch.empty_like(transforms)
         blended = grad.new_empty(size * 9, v)
         outer = grad.new_empty(size, 4, 3, v)
+        unturned = grad.new_empty(size, 3, v)
         with exact_products(grad):
             for rows, x in zip(_chunks(grad), unposed, strict=True):
                 n = len(x)
-                g = grad[rows].mT.contiguous()
+                g = outer[:n, 3].copy_(grad[rows].mT)
                 t = torch.mm(transforms[rows, :3].reshape(-1, 16), weights.mT, out=blended[: n * 9]).view(n, 3, 3, v)
-                to_x = t[:, :, 0].mul_(g[:, None, 0])
+                to_x = torch.mul(t[:, :, 0], g[:, None, 0], out=unturned[:n])
                 to_x.addcmul_(t[:, :, 1], g[:, None, 1]).addcmul_(t[:, :, 2], g[:, None, 2])
-                to_features[rows] = _linear(to_x.reshape(n, 3 * v), basis.mT, None)
+                to_features[rows] = _linear(to_x.view(n, 3 * v), basis.mT, None)
                 torch.mul(g[:, None], x[:, :, None], out=outer[:n, :3])
-                outer[:n, 3] = g
                 torch.mm(outer[:n].view(-1, v), weights, out=to_transforms[rows].view(-1, 16))
         return to_features, to_transforms, None, None, None
 
