@@ -4,10 +4,11 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.shapes import Tokens, TokenMask
+from zoo.shapes import TokenMask, Tokens
 
 Backend = Literal["auto", "sdpa", "xformers", "math"]
 
@@ -73,9 +74,13 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(dim if context is None else context, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, x: Tokens, context: Tokens | None = None, mask: TokenMask | None = None) -> Tokens:
+    def forward(
+        self, x: Tokens, context: Float[Tensor, "b m e"] | None = None, mask: Bool[Tensor, "b m"] | None = None
+    ) -> Tokens:
         q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = self.key_value(x if context is None else context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        k, v = (
+            self.key_value(x if context is None else context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         return self.out(attend(q, k, v, mask, self.backend).transpose(1, 2).flatten(2))
 
 

@@ -54,8 +54,6 @@ class NoiseSchedule(nn.Module):
 
     def __init__(self, kind: Literal["cosine", "linear"] = "cosine", steps: int = 1000) -> None:
         super().__init__()
-        if kind not in ("cosine", "linear"):
-            raise ValueError(f"NoiseSchedule(kind={kind!r}): it is cosine or linear. Set --model.schedule.kind.")
         if steps < 1:
             raise ValueError(f"NoiseSchedule(steps={steps}) needs at least one step. Set --model.schedule.steps.")
         self.kind, self.steps = kind, steps
@@ -102,7 +100,9 @@ class NoiseSchedule(nn.Module):
     def times(self, count: int, spacing: Spacing = "trailing") -> list[int]:
         """`count` falling times. Trailing starts at T - 1, where there is nothing but noise (Lin et al. 2024)."""
         if not 1 <= count <= self.steps:
-            raise ValueError(f"{count} sampling steps were asked for; there are 1 to {self.steps}. Set --model.sampler.")
+            raise ValueError(
+                f"{count} sampling steps were asked for; there are 1 to {self.steps}. Set --model.sampler."
+            )
         if spacing == "trailing":
             return [round(self.steps * (count - i) / count) - 1 for i in range(count)]
         if spacing == "leading":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.shapes import Faces, Mask, Scalar, Vertices
+from zoo.shapes import Faces, Mask, Points, Scalar
 
 
 def l1(predicted: Tensor, target: Tensor) -> Scalar:
@@ -13,31 +13,31 @@ def l1(predicted: Tensor, target: Tensor) -> Scalar:
     return (predicted - target).abs().mean()
 
 
-def face_normals(vertices: Vertices, faces: Faces) -> Tensor:
+def face_normals(vertices: Points, faces: Faces) -> Tensor:
     """Unit normals (b, f, 3), outward for counter-clockwise faces."""
     a, b, c = vertices[..., faces, :].unbind(-2)
     return torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-12)
 
 
-def face_edges(vertices: Vertices, faces: Faces) -> Tensor:
+def face_edges(vertices: Points, faces: Faces) -> Tensor:
     """The three edges of every face (b, f, 3 edges, 3)."""
     corners = vertices[..., faces, :]
     return corners.roll(-1, dims=-2) - corners
 
 
-def normal_loss(predicted: Vertices, target: Vertices, faces: Faces) -> Scalar:
+def normal_loss(predicted: Points, target: Points, faces: Faces) -> Scalar:
     """How far predicted edges, as directions, stand out of the true face's plane: 0 flat, 1 upright."""
     edges = torch.nn.functional.normalize(face_edges(predicted, faces), dim=-1, eps=1e-12)
     normals = face_normals(target, faces)
     return (edges * normals[..., None, :]).sum(-1).abs().mean()
 
 
-def edge_loss(predicted: Vertices, target: Vertices, faces: Faces) -> Scalar:
+def edge_loss(predicted: Points, target: Points, faces: Faces) -> Scalar:
     """Mean absolute difference of edge lengths, in the unit of the vertices. Inner edges count once a face."""
     return (edge_lengths(predicted, faces) - edge_lengths(target, faces)).abs().mean()
 
 
-def edge_lengths(vertices: Vertices, faces: Faces) -> Tensor:
+def edge_lengths(vertices: Points, faces: Faces) -> Tensor:
     """(b, f, 3); the tiny constant keeps the gradient of a collapsed edge finite."""
     return (face_edges(vertices, faces).square().sum(-1) + 1e-16).sqrt()
 
@@ -65,7 +65,7 @@ class MeshLosses:
     edge_start: int = 0
 
     def __call__(
-        self, predicted: Vertices, target: Vertices, regressor: Tensor, faces: Faces, rows: Mask, step: int
+        self, predicted: Points, target: Points, regressor: Tensor, faces: Faces, rows: Mask, step: int
     ) -> dict[str, Scalar]:
         """Each weighted loss by name; `predicted` and `target` are normalised, `rows` have a true mesh."""
         predicted, target = predicted[rows].float(), target[rows].float()

@@ -9,6 +9,7 @@ FingerRotations = Float[Tensor, "*b 15 3 3"]  # the same without the root
 Betas = Float[Tensor, "*b 10"]  # shape, in standard deviations
 Translation = Float[Tensor, "*b 3"]  # metres
 Vertices = Float[Tensor, "*b 778 3"]  # metres
+Points = Float[Tensor, "*b v 3"]  # vertices of any mesh
 Joints = Float[Tensor, "*b 21 3"]  # metres, SNAP-21 order
 Joints2D = Float[Tensor, "*b 21 2"]  # pixels, or crop coordinates in [-1, 1] where the docstring says so
 JointMask = Bool[Tensor, "*b 21"]  # True = labelled or seen

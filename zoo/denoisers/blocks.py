@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from zoo.attention import Attention, Backend, FeedForward
+from zoo.condition import Condition
 from zoo.denoisers.chebconv import ChebConv
 from zoo.denoisers.sparse import SparseMatrix
-from zoo.condition import Condition
 from zoo.shapes import Features, Pooled, Time
 
 
@@ -78,9 +78,7 @@ class AttentionResidual(nn.Module):
         backend: Of the attention.
     """
 
-    def __init__(
-        self, dim: int, time: int, heads: int, feed_forward: int, dropout: float, backend: Backend
-    ) -> None:
+    def __init__(self, dim: int, time: int, heads: int, feed_forward: int, dropout: float, backend: Backend) -> None:
         super().__init__()
         self.norms = nn.ModuleList(TimeNorm(dim, time) for _ in range(2))
         self.attention = Attention(dim, heads, backend=backend)

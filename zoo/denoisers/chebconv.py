@@ -1,16 +1,17 @@
 """Chebyshev graph convolution (Defferrard et al. 2016)."""
 
+import warnings
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy import sparse
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from zoo.denoisers.sparse import SparseMatrix
-from zoo.shapes import Features
 
 
 def scaled_laplacian(edges: np.ndarray, size: int) -> sparse.csr_array:
@@ -53,7 +54,7 @@ class ChebConv(nn.Module):
         self.laplacian, self.order, self.conv = laplacian, order, conv
         self.reference = _pyg_layer(inputs, outputs, order) if conv == "pyg" else None
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Float[Tensor, "b v inputs"]) -> Float[Tensor, "b v outputs"]:
         if self.reference is None:
             return self.laplacian.chebyshev_linear(x, self.linear.weight, self.linear.bias)
         b, v, c = x.shape
@@ -65,7 +66,9 @@ class ChebConv(nn.Module):
 
 
 def _pyg_layer(inputs: int, outputs: int, order: int) -> Callable[[], nn.Module]:
-    from torch_geometric.nn import ChebConv as Reference  # takes seconds to import
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch_geometric scripts a function as it loads
+        from torch_geometric.nn import ChebConv as Reference  # takes seconds to import
 
     layer = Reference(inputs, outputs, order)
     return lambda: layer  # behind a function, so that its own weights are not registered beside the borrowed ones

@@ -70,7 +70,7 @@ def coarsen(points: np.ndarray, edges: np.ndarray, count: int, neighbours: int =
 
 
 def build(points: np.ndarray, faces: np.ndarray, sizes: tuple[int, ...]) -> list[Level]:
-    """The levels below a mesh of len(points) vertices, one for each of `sizes`; the same arrays give the same levels."""
+    """The levels below a mesh, one for each of `sizes`; the same mesh gives the same levels."""
     return _build(points.tobytes(), faces.astype(np.int64).tobytes(), sizes)
 
 
@@ -91,4 +91,7 @@ def smooth_basis(edges: np.ndarray, size: int, count: int) -> np.ndarray:
 
     _, vectors = np.linalg.eigh(scaled_laplacian(edges, size).toarray())
     basis = vectors[:, : min(count, size)] * np.sqrt(size)
-    return np.pad(basis * np.sign(basis[np.abs(basis).argmax(0), np.arange(basis.shape[1])]), ((0, 0), (0, count - basis.shape[1])))
+    return np.pad(
+        basis * np.sign(basis[np.abs(basis).argmax(0), np.arange(basis.shape[1])]),
+        ((0, 0), (0, count - basis.shape[1])),
+    )

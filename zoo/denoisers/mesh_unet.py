@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.attention import Backend
+from zoo.condition import Condition
 from zoo.denoisers.base import Denoiser
 from zoo.denoisers.blocks import GraphBlock, sinusoid
 from zoo.denoisers.chebconv import scaled_laplacian
 from zoo.denoisers.hierarchy import build, mesh_edges, smooth_basis
 from zoo.denoisers.sparse import SparseMatrix
-from zoo.condition import Condition
 from zoo.hands.model import HandModel
 from zoo.shapes import Time, Vertices
 

@@ -4,99 +4,27 @@ On a CPU a compiled loop over neighbours, run by one thread per core; elsewhere 
 faster than any library's sparse path at these sizes. Matrices are constants, so no gradient reaches their entries.
 """
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zoo.denoisers.kernels import chebyshev, chebyshev_transposed, mix_rows
+
 CACHE = 2**21  # numbers that a buffer may hold and still stay in the last-level cache
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True, boundscheck=False)
-def add_row(start: Any, column: Any, value: Any, row: int, scale: float, x: Any, first: int, out: Any) -> None:
-    """out[c] += scale * sum_j value[row, j] x[j, first + c], four neighbours at a time to spare loads and stores."""
-    c_end = out.shape[0]
-    last = first + c_end
-    e, end = start[row], start[row + 1]
-    while e + 3 < end:
-        w0, w1, w2, w3 = scale * value[e], scale * value[e + 1], scale * value[e + 2], scale * value[e + 3]
-        x0, x1 = x[column[e], first:last], x[column[e + 1], first:last]
-        x2, x3 = x[column[e + 2], first:last], x[column[e + 3], first:last]
-        for c in range(c_end):
-            out[c] += w0 * x0[c] + w1 * x1[c] + w2 * x2[c] + w3 * x3[c]
-        e += 4
-    while e + 1 < end:
-        w0, w1 = scale * value[e], scale * value[e + 1]
-        x0, x1 = x[column[e], first:last], x[column[e + 1], first:last]
-        for c in range(c_end):
-            out[c] += w0 * x0[c] + w1 * x1[c]
-        e += 2
-    if e < end:
-        w0, x0 = scale * value[e], x[column[e], first:last]
-        for c in range(c_end):
-            out[c] += w0 * x0[c]
-
-
-@numba.njit(nogil=True, fastmath=True, cache=True, boundscheck=False)
-def mix_rows(start: Any, column: Any, value: Any, x: Any, y: Any) -> None:
-    """y[b, i] = sum_j value[i, j] x[b, j]."""
-    for b in range(x.shape[0]):
-        for i in range(y.shape[1]):
-            y[b, i, :] = 0
-            add_row(start, column, value, i, numba.float32(1), x[b], 0, y[b, i])
-
-
-@numba.njit(nogil=True, fastmath=True, cache=True, boundscheck=False)
-def chebyshev(start: Any, column: Any, value: Any, x: Any, y: Any) -> None:
-    """Writes T_0(L)x, ..., T_{k-1}(L)x side by side into y (b, v, k c)."""
-    channels = x.shape[2]
-    order = y.shape[2] // channels
-    for b in range(x.shape[0]):
-        y[b, :, :channels] = x[b]
-        for i in range(x.shape[1]):
-            if order > 1:
-                term = y[b, i, channels : 2 * channels]
-                term[:] = 0
-                add_row(start, column, value, i, numba.float32(1), x[b], 0, term)
-        for k in range(2, order):
-            for i in range(x.shape[1]):
-                term, before = y[b, i, k * channels : (k + 1) * channels], y[b, i, (k - 2) * channels :]
-                for c in range(channels):
-                    term[c] = -before[c]
-                add_row(start, column, value, i, numba.float32(2), y[b], (k - 1) * channels, term)
-
-
-@numba.njit(nogil=True, fastmath=True, cache=True, boundscheck=False)
-def chebyshev_transposed(start: Any, column: Any, value: Any, g: Any, x: Any) -> None:
-    """x = sum_k T_k(L) g_k for a symmetric L, by Clenshaw's recurrence; g is (b, v, k c)."""
-    channels = x.shape[2]
-    order = g.shape[2] // channels
-    scratch = np.empty(g.shape[1:], g.dtype)  # one sample, which stays in the cache
-    for b in range(x.shape[0]):
-        scratch[:] = g[b]
-        for k in range(order - 1, 1, -1):
-            for i in range(x.shape[1]):
-                below = scratch[i, (k - 1) * channels : k * channels]
-                add_row(start, column, value, i, numba.float32(2), scratch, k * channels, below)
-                low, here = scratch[i, (k - 2) * channels :], scratch[i, k * channels :]
-                for c in range(channels):
-                    low[c] -= here[c]
-        for i in range(x.shape[1]):
-            x[b, i, :] = scratch[i, :channels]
-            if order > 1:
-                add_row(start, column, value, i, numba.float32(1), scratch, channels, x[b, i])
-
-
 @lru_cache(maxsize=1)
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count)
+def _threads(count: int, process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)  # one a process: threads do not survive a fork
 
 
 def over_batch(kernel: Callable[..., None], matrix: tuple[Any, ...], source: Tensor, target: Tensor) -> None:
@@ -107,8 +35,8 @@ def over_batch(kernel: Callable[..., None], matrix: tuple[Any, ...], source: Ten
         kernel(*matrix, x, y)
         return
     cuts = np.linspace(0, len(x), threads + 1).astype(int)
-    jobs = [_threads(threads).submit(kernel, *matrix, x[a:b], y[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
-    for job in jobs:
+    pool = _threads(threads, os.getpid())
+    for job in [pool.submit(kernel, *matrix, x[a:b], y[a:b]) for a, b in pairwise(cuts)]:
         job.result()
 
 
@@ -176,7 +104,7 @@ class SparseMatrix(nn.Module):
     dense: Tensor
     edges: Tensor  # (2, e) column and row of every entry
 
-    def __init__(self, matrix: sparse.spmatrix) -> None:
+    def __init__(self, matrix: sparse.sparray) -> None:
         super().__init__()
         csr, csc = sparse.csr_array(matrix, dtype=np.float32), sparse.csc_array(matrix, dtype=np.float32)
         self.shape = csr.shape

@@ -99,6 +99,8 @@ class ImageMapper(Conditioner):
         feature = self.backbone((image - self.mean) / self.std)[-1]
         patches = self.project(feature.flatten(2).mT)
         if shown is not None:
-            patches = torch.where(shown(*patches.shape[:2], patches.device)[..., None], patches, self.hidden.to(patches.dtype))
+            patches = torch.where(
+                shown(*patches.shape[:2], patches.device)[..., None], patches, self.hidden.to(patches.dtype)
+            )
         overall = self.overall.to(patches.dtype).expand(len(patches), 1, -1)
         return self.out(self.vit(torch.cat([overall, patches], dim=1) + self.position.to(patches.dtype)))

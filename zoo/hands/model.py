@@ -36,6 +36,7 @@ class HandModel(nn.Module, ABC):
     """
 
     side: int  # 0 left, 1 right
+    template: Float[Tensor, "778 3"]  # metres, flat, mean shape
     faces: Int[Tensor, "1538 3"]
     tips: tuple[int, ...]  # vertices: thumb, index, middle, ring, pinky
     joint_regressor: Float[Tensor, "21 778"]  # vertices to SNAP-21; the rows of the tips name one vertex
@@ -55,6 +56,7 @@ class HandModel(nn.Module, ABC):
         posedirs = template.posedirs
         at_identity = posedirs.reshape(778, 3, 15, 9)[..., ::4].sum((-2, -1))
         constants = {
+            "template": template.v_template,
             "bias": (template.v_template - at_identity).T.reshape(-1),
             "basis": np.concatenate((template.shapedirs, posedirs), -1).transpose(1, 0, 2).reshape(3 * 778, 145),
             "weights": template.weights / template.weights.sum(1, keepdims=True),

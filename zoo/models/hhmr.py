@@ -108,7 +108,7 @@ class HHMR(Method):
         )
 
     def rand(self, n: int) -> Tensor:
-        """n uniform numbers on the model's device."""
+        """N uniform numbers on the model's device."""
         return torch.rand(n, device=self.device)
 
     def sample(
@@ -193,5 +193,7 @@ def rows_of(given: Given) -> int:
     """Rows of a batch of conditions."""
     sizes: Sequence[int] = [len(given[key]) for key in ("joints", "joints2d", "has_image", "image") if key in given]  # type: ignore[literal-required]
     if not sizes:
-        raise ValueError("Nothing is given, so the number of hands is not known. Pass batch_size (-n on the command line).")
+        raise ValueError(
+            "Nothing is given, so the number of hands is not known. Pass batch_size (-n on the command line)."
+        )
     return sizes[0]
