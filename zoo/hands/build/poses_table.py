@@ -19,10 +19,6 @@ MENDED: Final[dict[str, tuple[Fingers, str]]] = {
         {"index": (22, -12, 6, 4), "middle": (6, 14, 8, 4)},
         "crossed fingers were tracked side by side, the same as asl u",
     ),
-    "vulcan": (
-        {"index": (4, 11, 3, 2), "middle": (4, 16, 2, 2), "ring": (2, -9, 4, 3), "pinky": (-2, -8, 4, 3)},
-        "touching fingers were tracked evenly spread, without the gap that the gesture is named for",
-    ),
 }
 # Recordings whose thumb lies over bent fingers. The tracked hand is slimmer than ours, so that the thumb would be
 # pushed into the fist; it comes in from outside instead.
