@@ -3,7 +3,6 @@
 import math
 import re
 import sys
-import time
 from datetime import timedelta
 
 import pytest
@@ -58,21 +57,28 @@ def test_the_limit_that_comes_first_decides(line, make_trainer, loader):
     assert seen["new"] == pytest.approx((0.25, 30.0))
 
 
-def test_throughput_separates_waiting_from_work(line, make_trainer):
+def test_throughput_separates_waiting_from_work(line, make_trainer, monkeypatch):
+    clock = [0.0]
+
     class Slow(torch.utils.data.Dataset):
         def __len__(self):
             return 12
 
         def __getitem__(self, i):
-            time.sleep(0.005)
+            clock[0] += 1.0
             return torch.ones(3), torch.ones(1)
 
-    line.callback = lambda: time.sleep(0.01)
+    def work():
+        clock[0] += 3.0
+
+    monkeypatch.setattr("callbacks.throughput.time.perf_counter", lambda: clock[0])
+    line.callback = work
     loader = torch.utils.data.DataLoader(Slow(), batch_size=2)
-    run = make_trainer(Throughput(), log_every_n_steps=3)
+    run = make_trainer(Throughput(), log_every_n_steps=2, limit_val_batches=0)
     run.fit(line, loader, loader)
     found = {name: float(value) for name, value in run.callback_metrics.items() if name.startswith("speed/")}
-    assert found["speed/samples_per_second"] == pytest.approx(2 * found["speed/steps_per_second"])
-    assert 30 < found["speed/waiting_percent"] < 60
-    assert 10 < found["speed/steps_per_second"] < 50
-    assert 0.1 < found["speed/peak_memory_gb"] < 20
+    assert found.pop("speed/peak_memory_gb") > 0.05
+    # Lightning fetches a batch ahead: the last two steps wait for one batch of two samples and work twice.
+    assert found == pytest.approx(
+        {"speed/steps_per_second": 2 / 8, "speed/samples_per_second": 4 / 8, "speed/waiting_percent": 100 * 2 / 8}
+    )
