@@ -6,15 +6,19 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
+from zoo.hands.openhand import OpenHand
+from zoo.hands.rotations import axis_angle_to_matrix
 from zoo.metrics.intersection import self_intersections
 
 
 def brute_force(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Every pair, solved as linear systems: the crossing of each edge with each plane in barycentric coordinates."""
+    """Every pair whose boxes meet, as linear systems: where each edge crosses each plane, in barycentric coordinates."""
     v, f = vertices.double().numpy(), faces.numpy()
+    low, high = v[f].min(1), v[f].max(1)
     hits = np.zeros(len(f), dtype=bool)
     for i, face in enumerate(f):
-        others = np.array([j for j in range(len(f)) if not set(face) & set(f[j])], dtype=int)
+        near = ((low <= high[i]) & (high >= low[i])).all(-1) & ~np.isin(f, face).any(-1)
+        others = np.flatnonzero(near)
         if not len(others):
             continue
         corner, e1, e2 = v[face[0]], v[face[1]] - v[face[0]], v[face[2]] - v[face[0]]
@@ -44,6 +48,15 @@ def test_masks_equal_brute_force_on_crumpled_sheets(noise: float) -> None:
     found = self_intersections(crumpled, faces)
     assert torch.equal(found, torch.stack([brute_force(v, faces) for v in crumpled]))
     assert found.any() == (noise > 0.05)
+
+
+def test_masks_equal_brute_force_on_hands() -> None:
+    model = OpenHand("right")
+    bends = torch.randn(3, 16, 3, generator=torch.Generator().manual_seed(4)) * torch.tensor([0.2, 0.1, 1.0])
+    hands = model(axis_angle_to_matrix(bends), torch.zeros(3, 10), torch.zeros(3, 3)).vertices
+    found = self_intersections(hands, model.faces)
+    assert torch.equal(found, torch.stack([brute_force(v, model.faces) for v in hands]))
+    assert found.any(-1).all()
 
 
 def triangles(second: list[list[float]]) -> Tensor:
