@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -141,7 +142,9 @@ def build(config: Mapping[str, Any], **overrides: Any) -> "Method":
         f"--model.{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()
     ]
     try:
-        model: Method = parser.instantiate_classes(parser.parse_args(words)).model
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
+            model: Method = parser.instantiate_classes(parser.parse_args(words)).model
     except ArgumentError as error:
         raise ValueError(f"{config.get('class_path')} cannot be built: {error}") from error
     return model

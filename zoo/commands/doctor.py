@@ -89,24 +89,18 @@ def _attention() -> Iterator[Line]:
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
+    from zoo.attention import xformers_problem
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     q = torch.randn(2, 4, 16, 32, device=device)
     scaled_dot_product_attention(q, q, q)
     yield Line("ok", f"sdpa and math on {device}")
-    try:
-        from xformers.ops import memory_efficient_attention  # type: ignore[import-not-found,unused-ignore]
-    except ImportError as error:
-        yield Line("off", f"xformers cannot be imported ({one_line(str(error), 80)})", "pip install -e '.[xformers]'")
-        return
-    try:
-        memory_efficient_attention(*[torch.randn(2, 16, 4, 32, device=device)] * 3)
+    problem = xformers_problem()
+    if problem is None:
         yield Line("ok", f"xformers on {device}")
-    except (NotImplementedError, RuntimeError, ValueError) as error:
-        yield Line(
-            "off",
-            f"xformers is installed but has no kernel here ({one_line(str(error), 80)})",
-            "use attention sdpa, the default; or install the xformers built for this torch and a CUDA device",
-        )
+    else:
+        fix = "sdpa, the default, does the same; for xformers, pip install -e '.[xformers]' on a machine with CUDA"
+        yield Line("off", one_line(problem, 120), fix)
 
 
 def _renderer() -> Iterator[Line]:

@@ -82,9 +82,10 @@ def crop(
     labelled = torch.from_numpy(np.stack([hand.labelled for hand in hands])) & (what != "2d")
     mirrored = torch.tensor([hand.side == LEFT for hand in hands])
     rotation = -_lean(pixels, seen, mirrored) if upright else torch.zeros(len(hands))
-    center, side = square_box(pixels, seen, margin)
-    affine = crop_affine(center, side, rotation, CROP, mirrored)
     frame = crop_frame(rotation, mirrored)
+    turned = pixels @ frame[:, :2, :2].mT
+    center, side = square_box(turned, seen, margin)
+    affine = crop_affine((center[:, None] @ frame[:, :2, :2])[:, 0], side, rotation, CROP, mirrored)
     given = Given()
     if what in ("auto", "2d", "both"):
         inside = normalize_pixels(apply_affine(affine, pixels), (CROP, CROP))
@@ -127,7 +128,7 @@ def put_back(vertices: Vertices, joints: Joints, crops: Crops) -> Placed:
     weights = crops.labelled.float()[:, None, :, None]
     total = weights.sum(-2)
     by_label = ((crops.joints[:, None] - joints) * weights).sum(-2) / total.clamp_min(1)
-    shift = torch.where(total > 0, by_label, place(joints, pixels, camera, seen.float()))
+    shift = torch.where(total > 0, by_label, _place(joints, pixels, camera, seen.float()))
     vertices, joints = vertices + shift[..., None, :], joints + shift[..., None, :]
     apart = (project(joints, camera) - pixels).norm(dim=-1)
     pixel_error = (apart * seen).sum(-1) / seen.sum(-1).clamp_min(1)
@@ -137,3 +138,20 @@ def put_back(vertices: Vertices, joints: Joints, crops: Crops) -> Placed:
     order = torch.where(labelled.any(-1), joint_error, pixel_error).argsort(dim=1)
     rows = torch.arange(len(order))[:, None]
     return Placed(vertices[rows, order], joints[rows, order], pixel_error[rows, order], joint_error[rows, order])
+
+
+def _place(joints: Tensor, pixels: Tensor, camera: Tensor, weights: Tensor) -> Tensor:
+    """The translation by least squares, or by sizes alone where a badly fitting hand makes that absurd."""
+    exact = place(joints, pixels, camera, weights)
+    share = (weights / weights.sum(-1, keepdim=True))[..., None]
+    focal = torch.stack((camera[..., 0, 0], camera[..., 1, 1]), -1)[..., None, :]
+    rays = (pixels - camera[..., None, :2, 2]) / focal
+    mean_ray, mean = (share * rays).sum(-2), (share * joints).sum(-2)
+    width, ray_width = (
+        (share * (points - middle[..., None, :]).square()).sum((-2, -1)).sqrt()
+        for points, middle in ((joints[..., :2], mean[..., :2]), (rays, mean_ray))
+    )
+    depth = width / ray_width.clamp_min(1e-9)
+    rough = torch.cat((mean_ray * depth[..., None] - mean[..., :2], (depth - mean[..., 2])[..., None]), -1)
+    ratio = (exact[..., 2] + mean[..., 2]) / depth
+    return torch.where(((ratio > 1 / 3) & (ratio < 3))[..., None], exact, rough)

@@ -38,8 +38,8 @@ def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
             return f"{word!r} is left over: every value needs its option in front, such as --model {word}."
         return unknown_flag(word.partition("=")[0], flags)
     if match := re.search(r"expected (?:one|at least one) argument", text):
-        name = getattr(error, "argument_name", None)
-        return f"{name or 'An option'} needs a value."
+        named = re.search(r"argument (--\S+?)[:/]", f"{error} {error.__cause__}")
+        return f"{named[1] if named else 'An option'} needs a value."
     if match := re.search(r"following arguments are required: (.*)|Key \"(.*?)\" is required", text):
         missing = [f"--{name}" if f"--{name}" in flags else name.upper() for name in (match[1] or match[2]).split(", ")]
         return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed. --help says more."

@@ -2,11 +2,12 @@
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
 
 from zoo.commands.mistakes import flags_of, sentence, unknown_flag
 from zoo.registry import UsageError
@@ -32,10 +33,17 @@ def run_command(name: str, commands: Command | dict[str, Command], argv: Sequenc
             raise UsageError(f"{said}{hint} Known: {', '.join(f'{name} {key}' for key in commands)}.")
         return run_command(f"{name} {word}", commands[word], argv[1:])
     parser = ArgumentParser(prog=prog, exit_on_error=False, description=(commands.__doc__ or "").split("\n")[0])
-    positional = {"name"} & set(inspect.signature(commands).parameters)
-    for argument in positional:
-        parser.add_argument(argument, type=str, help="Name of the dataset.")
-    parser.add_function_arguments(commands, as_positional=False, fail_untyped=True, skip=positional)
+    parameters = inspect.signature(commands).parameters
+    positional: set[str | int] = {name for name in parameters if name == "name"}
+    switches: set[str | int] = {name for name, parameter in parameters.items() if parameter.annotation is bool}
+    for name in map(str, positional):
+        parser.add_argument(name, type=str, help=_described(commands, name))
+    parser.add_function_arguments(commands, as_positional=False, fail_untyped=True, skip=positional | switches)
+    for name in sorted(map(str, switches)):
+        action = ActionYesNo(yes_prefix="", no_prefix="no-")
+        parser.add_argument(
+            f"--{name}", action=action, default=parameters[name].default, help=_described(commands, name)
+        )
     return commands(**parse(parser, argv)) or 0
 
 
@@ -53,6 +61,12 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
         raise UsageError(sentence(error, flags)) from error
     arguments: dict[str, Any] = parser.instantiate_classes(parsed).as_dict()
     return arguments
+
+
+def _described(function: Callable[..., Any], name: str) -> str:
+    """What a docstring says about an argument."""
+    said = re.search(rf"^\s+{name}: (.*(?:\n {{12,}}.*)*)", function.__doc__ or "", re.MULTILINE)
+    return " ".join(said[1].split()) if said else ""
 
 
 def _print_help(prog: str, commands: dict[str, Command]) -> int:

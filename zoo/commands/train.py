@@ -22,6 +22,7 @@ from callbacks.scores import Scores
 from callbacks.throughput import Throughput
 from callbacks.tracker import make_loggers
 from datamodules.base import HandData
+from zoo.attention import Attention
 from zoo.commands import folder
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.models.base import Method
@@ -123,12 +124,11 @@ class ZooCLI(LightningCLI):
 
     def headline(self) -> str:
         """What runs, on which data and device, how precise, and where its files go."""
-        attention = getattr(self.model, "attention", None)
         facts = [
             f"{self.command} {self.model_name} on {self.data_name}",
             f"{self.trainer.num_devices} x {self.trainer.strategy.root_device.type}",
             f"precision {self.trainer.precision}",
-            *([f"attention {attention}"] if isinstance(attention, str) else []),
+            *sorted({f"attention {part.backend}" for part in self.model.modules() if isinstance(part, Attention)}),
             f"{sum(weight.numel() for weight in self.model.parameters()):,} parameters",
             f"files in {self.out}",
         ]
