@@ -12,7 +12,7 @@ from zoo.metrics.intersection import self_intersections
 
 
 def brute_force(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Every pair whose boxes meet, as linear systems: where each edge crosses each plane, in barycentric coordinates."""
+    """Every pair whose boxes meet, as linear systems: where each edge crosses each plane, barycentric."""
     v, f = vertices.double().numpy(), faces.numpy()
     low, high = v[f].min(1), v[f].max(1)
     hits = np.zeros(len(f), dtype=bool)
