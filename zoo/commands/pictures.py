@@ -65,8 +65,11 @@ def draw_images(drawn: Sequence[Drawn]) -> Iterator[tuple[str, Image.Image]]:
         faces = torch.cat([one.faces + 778 * i for i, one in enumerate(group)])
         hands = render(joined, faces, group[0].camera[None], (photo.shape[1], photo.shape[2]))
         picture = overlay(photo, hands)
-        stem = group[0].hand.image.stem if group[0].hand.image is not None else group[0].hand.name
-        yield stem, Image.fromarray(picture.permute(1, 2, 0).numpy())
+        image = group[0].hand.image
+        yield (
+            image.stem if image is not None and len(group) > 1 else group[0].hand.name,
+            Image.fromarray(picture.permute(1, 2, 0).numpy()),
+        )
 
 
 def _photo(one: Drawn) -> Tensor:

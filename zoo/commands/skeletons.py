@@ -116,7 +116,7 @@ def _coco_hand(
     if points.shape != (63,):
         raise ValueError(f"{side}hand_kpts has {points.size} numbers; 21 triples x, y, v make 63")
     points = points.reshape(21, 3)
-    known: Bools = np.isfinite(points).all(axis=-1)
+    known = np.asarray(np.isfinite(points).all(axis=-1))
     size = (int(picture["height"]), int(picture["width"])) if "height" in picture and "width" in picture else None
     return Skeleton(
         name=name,
@@ -156,7 +156,7 @@ def _freihand_hand(name: str, camera: Any, xyz: Any, side: int, image: Path) -> 
     intrinsics, joints = np.asarray(camera, np.float32), np.asarray(xyz, np.float32)
     if intrinsics.shape != (3, 3) or joints.shape != (21, 3):
         raise ValueError(f"K is {intrinsics.shape} and xyz {joints.shape}; they must be (3, 3) and (21, 3)")
-    known: Bools = np.isfinite(joints).all(axis=-1) & (joints[:, 2] > 0)
+    known = np.asarray(np.isfinite(joints).all(axis=-1) & (joints[:, 2] > 0))
     if not known.any():
         raise ValueError("no joint lies in front of the camera")
     joints = np.where(known[:, None], joints, np.array([0, 0, 1], np.float32))
