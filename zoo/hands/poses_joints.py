@@ -44,8 +44,8 @@ LIMITS = torch.deg2rad(
 )
 FREE = LIMITS[..., 1] > LIMITS[..., 0]  # (15, 3) the 31 angles that move
 
-# The deep flexor bends both last joints: DIP is about two thirds of PIP (Rijpkema and Girard 1991). Recorded hands stay
-# within 25 degrees of that.
+# The deep flexor bends both last joints: DIP is about two thirds of PIP (Rijpkema and Girard 1991). Of 220 recorded
+# fingers 214 stay within 25 degrees of that; the limit pulls in the other six, the worst of them 41 degrees off.
 DIP_SHARE, DIP_BAND = 2 / 3, math.radians(25)
 # Tendons shared by neighbours hold their knuckles together: index-middle, middle-ring, ring-pinky. The largest
 # difference between recorded neighbours is 69, 58 and 65 degrees.

@@ -2,8 +2,7 @@
 
 The definition: two faces intersect when an edge of one properly crosses the inside of the other; pairs that share a
 vertex are neighbours and never count, and contact within one plane is ignored. Exact on the given coordinates up to
-float64 rounding. The HHMR paper reports "SI" without stating its definition; this one agrees face by face with
-python-fcl's and an R-tree's candidates under the same rules.
+float64 rounding. The HHMR paper reports "SI" without stating its definition.
 """
 
 from concurrent.futures import ThreadPoolExecutor
