@@ -78,7 +78,7 @@ def test_throughput_separates_waiting_from_work(line, make_trainer, monkeypatch)
     run.fit(line, loader, loader)
     found = {name: float(value) for name, value in run.callback_metrics.items() if name.startswith("speed/")}
     assert found.pop("speed/peak_memory_gb") > 0.05
-    # Lightning fetches a batch ahead: the last two steps wait for one batch of two samples and work twice.
+    # Each of the last two steps waits for two samples and works for three seconds.
     assert found == pytest.approx(
-        {"speed/steps_per_second": 2 / 8, "speed/samples_per_second": 4 / 8, "speed/waiting_percent": 100 * 2 / 8}
+        {"speed/steps_per_second": 2 / 10, "speed/samples_per_second": 4 / 10, "speed/waiting_percent": 40}
     )
