@@ -97,6 +97,7 @@ def records(path):
             record = b""
 
 
+@pytest.mark.slow
 def test_an_offline_wandb_run_holds_what_was_logged_and_no_secret(line, make_trainer, loader, tmp_path, monkeypatch):
     monkeypatch.setenv("MY_SECRET_TOKEN", "s3cr3t-value")
     monkeypatch.setenv("WANDB_MODE", "offline")  # Lightning sets it and would leave it behind
