@@ -192,19 +192,30 @@ def image_numbers(folder: Path) -> IntArray:
     return np.sort(np.array([int(name[:8]) for name in names if _IMAGE.fullmatch(name)], np.int64))
 
 
+class UnreadableFileError(OSError):
+    """A file that is missing or damaged. The message stays one sentence on its way out of a loader's worker.
+
+    Args:
+        message: What is wrong; of a worker's report, which holds a traceback, only the last line is kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
 def read_jpeg(path: Path, space: Literal["RGB", "GRAY"] = "RGB") -> ByteArray:
     """Decodes a JPEG file to (h, w, channels), fast rather than to the last bit."""
     try:
         return simplejpeg.decode_jpeg(path.read_bytes(), space, fastdct=True, fastupsample=True)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is not there. {_UNPACK}") from error
+        raise UnreadableFileError(f"{path} is not there. {_UNPACK}") from error
     except ValueError as error:
         raise damaged(path) from error
 
 
-def damaged(path: Path) -> ValueError:
+def damaged(path: Path) -> UnreadableFileError:
     """The error for an image that is there but cannot be read."""
-    return ValueError(f"{path} ({path.stat().st_size} bytes) is not a whole JPEG image. {_UNPACK}")
+    return UnreadableFileError(f"{path} ({path.stat().st_size} bytes) is not a whole JPEG image. {_UNPACK}")
 
 
 _IMAGE = re.compile(r"\d{8}\.jpg")

@@ -9,7 +9,7 @@ import torch
 from tiny_freihand import SIDE, dotted, random_labels, write_freihand
 
 from datamodules.freihand import FreiHAND, FreiHANDScenes, split_training
-from datamodules.freihand_files import FreiHANDPart, find_evaluation
+from datamodules.freihand_files import FreiHANDPart, UnreadableFileError, find_evaluation
 from datamodules.freihand_writer import FreiHANDWriter, Labels
 
 
@@ -175,11 +175,22 @@ def test_a_missing_image_is_named_before_training_starts(broken):
         FreiHAND(broken).train_dataloader()
 
 
-def test_a_truncated_image_is_named_when_it_is_read(broken):
-    path = broken / "training/rgb/00000003.jpg"
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_image_is_named_when_it_is_read(broken, workers):
+    path = broken / "evaluation/rgb/00000001.jpg"
     os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(ValueError, match=r"00000003\.jpg \(\d+ bytes\) is not a whole JPEG image"):
-        FreiHAND(broken).view("train").batch([3])
+    with pytest.raises(UnreadableFileError) as caught:
+        next(iter(FreiHAND(broken, workers=workers).val_dataloader()))
+    size = path.stat().st_size
+    assert str(caught.value).startswith(f"{path} ({size} bytes) is not a whole JPEG image.")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_image_that_vanishes_during_training_is_named(broken):
+    loader = FreiHAND(broken, workers=1, batch_size=24).train_dataloader()
+    (broken / "training/rgb/00000013.jpg").unlink()
+    with pytest.raises(UnreadableFileError, match=r"^\S+00000013\.jpg is not there"):
+        next(iter(loader))
 
 
 def test_a_missing_image_folder_is_named(broken):
