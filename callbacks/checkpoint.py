@@ -184,7 +184,8 @@ class SafeCheckpoint(Checkpoint):
                 f"Logged: {', '.join(sorted(trainer.callback_metrics)) or 'nothing'}."
             )
         score = self.sign * float(trainer.callback_metrics[self.monitor])
-        if better := score < self.best_score:
+        # A run resumed into another folder has no best file there, however good the score it brings along.
+        if better := score < self.best_score or not (self.folder / "best.ckpt").exists():
             self.best_score = score
         return better
 

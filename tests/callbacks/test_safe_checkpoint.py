@@ -48,6 +48,15 @@ def test_the_larger_score_can_be_the_better(line, make_trainer, loader, tmp_path
     assert load(tmp_path / "best.ckpt")["global_step"] == 10
 
 
+def test_a_run_resumed_into_another_folder_has_a_best_file_there(make_line, make_trainer, loader, tmp_path):
+    first = SafeCheckpoint(tmp_path / "first", "val/error", mode="max")  # gets worse while learning
+    make_trainer(first, enable_checkpointing=True).fit(make_line(), loader, loader)
+    second = SafeCheckpoint(tmp_path / "second", "val/error", mode="max")
+    options = {"enable_checkpointing": True, "max_epochs": 2}
+    make_trainer(second, **options).fit(make_line(), loader, loader, ckpt_path=first.last_path)
+    assert files(tmp_path / "second") == ["best.ckpt", "last.ckpt"]
+
+
 def test_lightnings_best_is_ours(line, make_line, make_trainer, loader, tmp_path):
     run = make_trainer(SafeCheckpoint(tmp_path, "val/error"), enable_checkpointing=True)
     run.fit(line, loader, loader)
