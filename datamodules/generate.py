@@ -7,168 +7,23 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
 import torch
-from platformdirs import user_cache_path
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from datamodules.freihand_writer import FreiHANDWriter, Labels, Part, mano_rows
-from datamodules.pictures import Sitting, Studio, Version, sitting
-from datamodules.pose_stream import CropCamera, PoseStream, ViewCone
-from zoo.hands.openhand import OpenHand
-from zoo.hands.poses import PosePrior
+from datamodules.freihand_writer import Part
+from datamodules.maker import VERSIONS, Maker, Recipe, Shard, write_text
 from zoo.hands.render import Backend
-from zoo.hands.rotations import matrix_to_axis_angle
-from zoo.hands.skeleton import LEFT, RIGHT
+from zoo.hands.skeleton import RIGHT
 
 RECORD = "openhand.json"
-MADE_BY = 1  # raise it whenever the same recipe gives other files
-SHARD = 16
-VERSIONS: dict[Part, tuple[Version, ...]] = {"training": ("gs", "hom", "sample", "auto"), "evaluation": ("real",)}
-STREAMS: dict[Part, int] = {"training": 3, "evaluation": 4}
-CAMERA = CropCamera(distance=(0.4, 1.1), off_axis=0.03, fill=(0.35, 0.68), shift=0.1)
 PICTURE_BYTES, LABEL_BYTES = 12_000, 45_000  # of a 224-pixel picture and of a sample's labels, with room to spare
 
 _log = logging.getLogger("zoo")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the files of a dataset.
-
-    Args:
-        samples: hands of the training part, each in four pictures.
-        eval_samples: hands of the evaluation part, other than the training part's.
-        seed: other seeds give other hands.
-        left: share of left hands; the real FreiHAND has none.
-        size: side of the pictures, pixels; FreiHAND's is 224.
-        turn: see `ViewCone`.
-        tilt: see `ViewCone`.
-        views: see `ViewCone`.
-        leave_out: gestures that do not occur.
-    """
-
-    samples: int
-    eval_samples: int
-    seed: int = 0
-    left: float = 0.0
-    size: int = 224
-    turn: float = ViewCone.turn
-    tilt: float = ViewCone.tilt
-    views: tuple[float, float, float, float] = ViewCone.views
-    leave_out: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.samples < 1 or self.eval_samples < 1 or self.size < 32 or not 0 <= self.left <= 1:
-            raise ValueError(
-                f"samples={self.samples}, eval_samples={self.eval_samples}, size={self.size}, left={self.left}: at "
-                "least 1 sample of each, 32 pixels and a share from 0 to 1 are needed. Change the one that is less."
-            )
-
-    def count(self, part: Part) -> int:
-        """Samples of a part."""
-        return self.samples if part == "training" else self.eval_samples
-
-    def described(self) -> dict[str, Any]:
-        """What the record says; equal for equal files."""
-        return json.loads(json.dumps({"made_by": MADE_BY, **asdict(self)}))
-
-    def default_root(self) -> Path:
-        """A folder of this recipe's own in the user's cache."""
-        key = np.random.SeedSequence(list(json.dumps(self.described()).encode())).generate_state(1)[0]
-        return user_cache_path("hand-model-zoo") / "openhand" / f"{self.samples}-{self.eval_samples}-{key:08x}"
-
-
-class Shard(NamedTuple):
-    """A piece of work: samples of a part, with or without drawing their pictures."""
-
-    part: Part
-    samples: range
-    pictures: bool
-
-
-class Maker:
-    """Makes shards; one in each process.
-
-    Args:
-        recipe: what to make.
-        root: where.
-        backend: of the renderer.
-    """
-
-    def __init__(self, recipe: Recipe, root: Path, backend: Backend = "auto") -> None:
-        self.recipe = recipe
-        self.root = root
-        hands = {LEFT: OpenHand(side="left"), RIGHT: OpenHand(side="right")}
-        self.means = {side: hand.hands_mean.numpy() for side, hand in hands.items()}
-        self.studios = {side: Studio(hand, recipe.size, backend) for side, hand in hands.items()}
-        cone = ViewCone(recipe.turn, recipe.tilt, recipe.views)
-        prior = PosePrior(leave_out=recipe.leave_out)
-        self.streams = {
-            part: PoseStream(hands[RIGHT], prior, recipe.size, recipe.seed, stream, cone, CAMERA)
-            for part, stream in STREAMS.items()
-        }
-
-    def writer(self, part: Part) -> FreiHANDWriter:
-        """The writer of a part."""
-        return FreiHANDWriter(self.root, part, self.recipe.count(part), versions=len(VERSIONS[part]), shard=SHARD)
-
-    def sides(self, part: Part, samples: range) -> list[int]:
-        """0 = left, 1 = right, of each sample."""
-        return [LEFT if self._rng(part, i, 0).random() < self.recipe.left else RIGHT for i in samples]
-
-    def make(self, shard: Shard) -> None:
-        """Writes the files of a shard. They depend on the recipe and the samples' numbers alone."""
-        part, samples, pictures = shard
-        drawn = self.streams[part].draw(samples.start // SHARD, SHARD)
-        n = len(samples)
-        left = np.array(self.sides(part, samples)) == LEFT
-        flip = np.where(left[:, None, None], np.array([-1, 1, 1]), np.array([1, 1, 1])).astype(np.float32)
-        vertices = drawn.vertices[:n].numpy() * flip
-        joints = drawn.joints[:n].numpy() * flip
-        intrinsics = drawn.intrinsics[:n].numpy().copy()
-        intrinsics[left, 0, 2] = self.recipe.size - 1 - intrinsics[left, 0, 2]
-        # Mirroring in x turns the rotation vector (x, y, z) into (x, -y, -z).
-        turns = matrix_to_axis_angle(drawn.rotations[:n]).numpy() * np.where(left[:, None, None], [1, -1, -1], 1)
-        pose = turns.reshape(n, 48)
-        pose[:, 3:] -= np.stack([self.means[LEFT if is_left else RIGHT] for is_left in left])
-        labels = Labels(
-            intrinsics,
-            joints,
-            vertices,
-            mano_rows(pose.astype(np.float32), drawn.betas[:n].numpy(), joints, intrinsics),
-        )
-        sittings: list[Sitting] = [
-            sitting(
-                self.studios[LEFT if left[i] else RIGHT],
-                vertices[i],
-                joints[i],
-                intrinsics[i],
-                VERSIONS[part],
-                self._rng(part, sample, 1),
-            )
-            for i, sample in enumerate(samples)
-            if pictures
-        ]
-        images = zip(*(made.images for made in sittings), strict=True)
-        masks = [made.mask for made in sittings] if part == "training" and pictures else None
-        self.writer(part).write(samples, labels, images, masks)
-
-    def finish(self, part: Part) -> None:
-        """Joins the labels of a part once its shards are written."""
-        if self.recipe.left and not self.writer(part).finished:
-            sides = self.sides(part, range(self.recipe.count(part)))
-            _write(self.root / f"{part}_side.json", json.dumps(sides))
-        self.writer(part).finish()
-
-    def _rng(self, part: Part, sample: int, purpose: int) -> np.random.Generator:
-        return np.random.default_rng((self.recipe.seed, STREAMS[part], sample, purpose))
 
 
 class _Work(Dataset[tuple[int, int | None, str]]):
@@ -221,26 +76,29 @@ def generate(recipe: Recipe, root: Path, *, workers: int = 0, backend: Backend =
         _make(recipe, maker, shards, workers, progress)
         for part in VERSIONS:
             maker.finish(part)
-        _write(root / RECORD, json.dumps({"recipe": recipe.described(), "files": sizes(root)}))
+        write_text(root / RECORD, json.dumps({"recipe": recipe.described(), "files": sizes(root)}))
     return root
 
 
 def _make(recipe: Recipe, maker: Maker, shards: list[Shard], workers: int, progress: bool) -> None:
     total = sum(len(s.samples) * len(VERSIONS[s.part]) for s in shards if s.pictures)
-    threads = torch.get_num_threads()
+    threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     backend = maker.studios[RIGHT].backend
     work = _Work((lambda: maker) if not workers else _Builder(recipe, maker.root, backend), shards)
     loader = DataLoader(work, batch_size=None, num_workers=min(workers, len(shards)))
-    with tqdm(total=total, desc="Drawing hands", unit="picture", disable=not progress or not total) as bar:
-        for made, problem, text in loader:
-            if problem is not None:
-                raise OSError(
-                    problem,
-                    f"{maker.root}: {text}. What is made is kept. Make room or choose another place with "
-                    "--data.root, then run the same command again",
-                )
-            bar.update(made)
-    torch.set_num_threads(threads)
+    try:
+        with tqdm(total=total, desc="Drawing hands", unit="picture", disable=not progress or not total) as bar:
+            for made, problem, text in loader:
+                if problem is not None:
+                    raise OSError(
+                        problem,
+                        f"{maker.root}: {text}. What is made is kept. Make room or choose another place with "
+                        "--data.root, then run the same command again",
+                    )
+                bar.update(made)
+    finally:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(cv2_threads)
 
 
 @dataclass(frozen=True)
@@ -263,10 +121,9 @@ def _plan(maker: Maker, part: Part, recorded: dict[str, int], wrong: set[str]) -
         return [Shard(part, samples, True) for samples in missing]
     count = maker.recipe.count(part)
     bad = {int(Path(name).stem) % count for name in wrong if name.startswith(f"{part}/")}
-    every = [range(i, min(i + SHARD, count)) for i in range(0, count, SHARD)]
     return [
         Shard(part, samples, not bad.isdisjoint(samples))
-        for samples in every
+        for samples in maker.ranges(part)
         if samples in missing or not bad.isdisjoint(samples)
     ]
 
@@ -300,14 +157,14 @@ def _claim(recipe: Recipe, root: Path) -> dict[str, int]:
                 f"{root} holds {strangers[0]} and no {RECORD}: it is not a dataset of ours. Choose an empty or a new "
                 "folder with --data.root or --out."
             ) from None
-        _write(path, json.dumps({"recipe": recipe.described(), "files": {}}))
+        write_text(path, json.dumps({"recipe": recipe.described(), "files": {}}))
         return {}
     except (ValueError, KeyError, TypeError):
         _log.warning("%s is damaged; the dataset is made again.", path)
         for part in VERSIONS:
             for label in root.glob(f"{part}_*.json"):
                 label.unlink()
-        _write(path, json.dumps({"recipe": recipe.described(), "files": {}}))
+        write_text(path, json.dumps({"recipe": recipe.described(), "files": {}}))
         return {}
     if described != recipe.described():
         differ = sorted(
@@ -330,12 +187,6 @@ def _check_space(recipe: Recipe, root: Path, shards: list[Shard]) -> None:
             f"{root}: {need / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free. Ask for fewer with "
             "--data.samples or choose another place with --data.root",
         )
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(text)
-    os.replace(draft, path)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from datamodules.augment import Augment
 from datamodules.base import HandData
 from datamodules.freihand import FreiHANDScenes
 from datamodules.freihand_files import FreiHANDPart
-from datamodules.generate import Recipe, generate
+from datamodules.generate import generate
+from datamodules.maker import Recipe
 from datamodules.pose_stream import CropCamera, Drawn, PoseStream, ViewCone
 from datamodules.scene import BoolArray, Scene, SceneHand, Scenes, Split
 from zoo.hands.openhand import OpenHand
@@ -128,6 +129,7 @@ class OpenHandData(HandData):
             turn=turn,
             tilt=tilt,
             views=views,
+            shape_std=shape_std,
             leave_out=self.leave_out,
         )
         self.root = self.recipe.default_root() if root is None else Path(root).expanduser()

@@ -15,7 +15,7 @@ from zoo.hands.render import Backend, Lights, render, vertex_normals
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
-FLAT = Lights(ambient=(1.0, 1.0, 1.0), directions=((0.0, 0.0, -1.0),), colors=((0.0, 0.0, 0.0),), specular=0.0)
+FLAT = Lights(ambient=(1.0, 1.0, 1.0), directions=(), colors=(), specular=0.0)
 # The range of rest coordinates that one byte covers; beyond the wrist the arm is squeezed by SQUEEZE.
 LOW = np.array([-0.24, -0.06, -0.11], np.float32)
 HIGH = np.array([0.08, 0.06, 0.13], np.float32)

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from datamodules import generate as module
+from datamodules import maker
 from datamodules.freihand import FreiHANDScenes
 from datamodules.freihand_files import FreiHANDPart
-from datamodules.generate import RECORD, Maker, Recipe, damaged, generate, sizes, synth
+from datamodules.generate import RECORD, damaged, generate, sizes, synth
 from datamodules.hand_view import HandView
+from datamodules.maker import Maker, Recipe, Shard
 from zoo.hands.openhand import OpenHand
 from zoo.hands.render import render
 from zoo.hands.rotations import axis_angle_to_matrix
@@ -38,7 +40,7 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shards_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SHARD", 1)
+    monkeypatch.setattr(maker, "SHARD", 1)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -86,7 +88,7 @@ def test_a_finished_dataset_is_left_alone(copy, monkeypatch):
 def test_an_interrupted_dataset_is_finished_not_begun_again(tmp_path, monkeypatch):
     made, really = [], Maker.make
 
-    def interrupted(self: Maker, shard: module.Shard) -> None:
+    def interrupted(self: Maker, shard: Shard) -> None:
         if len(made) == 3:
             raise KeyboardInterrupt
         made.append(shard)
@@ -116,7 +118,7 @@ def test_a_cut_or_missing_picture_is_drawn_again(copy, whole, name, caplog):
 
 
 def test_damaged_labels_are_written_again_without_drawing(copy, whole, monkeypatch):
-    monkeypatch.setattr(module, "sitting", None)
+    monkeypatch.setattr(maker, "sitting", None)
     (copy / "training_verts.json").write_text("[[")
     make(copy)
     assert contents(copy) == contents(whole)
@@ -155,7 +157,7 @@ def test_too_little_space_is_said_before_anything_is_drawn(tmp_path, monkeypatch
 def test_a_disk_that_fills_up_keeps_what_is_made(tmp_path, monkeypatch):
     made, really = [], Maker.make
 
-    def fill_up(self: Maker, shard: module.Shard) -> None:
+    def fill_up(self: Maker, shard: Shard) -> None:
         if len(made) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         made.append(shard)
