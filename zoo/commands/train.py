@@ -1,7 +1,6 @@
 """`fit`, `validate`, `test`, `predict`: LightningCLI with names, run folders and sentences for errors."""
 
 import json
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from datamodules.base import HandData
 from zoo.attention import Attention
 from zoo.commands import folder
 from zoo.commands.mistakes import flags_of, sentence
+from zoo.commands.speech import speaking
 from zoo.models.base import Method
 from zoo.parts import import_parts
 from zoo.registry import UsageError, name_of, option, resolve
@@ -152,14 +152,8 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec", category=FutureWarning)
         warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
-        loud = {name: logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")}
-        for name in loud:
-            logging.getLogger(name).setLevel(logging.WARNING)
-        try:
+        with speaking():
             yield
-        finally:
-            for name, level in loud.items():
-                logging.getLogger(name).setLevel(level)
 
 
 def train(argv: Sequence[str]) -> int:

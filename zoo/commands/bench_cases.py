@@ -1,0 +1,207 @@
+"""What is timed, against whom. Every pair computes the same thing on the same numbers, and is compared first."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from zoo.commands.bench_harness import Case
+
+
+def chebconv(channels: int, batch: int = 64, order: int = 3) -> Case:
+    """Our graph convolution and torch_geometric's, forward and backward."""
+    from zoo.denoisers.chebconv import ChebConv, scaled_laplacian
+    from zoo.denoisers.hierarchy import mesh_edges
+    from zoo.denoisers.sparse import SparseMatrix
+    from zoo.hands.openhand import OpenHand
+
+    laplacian = SparseMatrix(scaled_laplacian(mesh_edges(OpenHand().faces.numpy()), 778))
+    torch.manual_seed(0)
+    layers = {kind: ChebConv(channels, channels, laplacian, order, kind) for kind in ("fast", "pyg")}
+    layers["pyg"].load_state_dict(layers["fast"].state_dict())
+    x = torch.randn(batch, 778, channels)
+    gradient = torch.randn(batch, 778, channels)
+
+    def run(kind: str) -> list[Tensor]:
+        source = x.detach().requires_grad_()
+        result = layers[kind](source)
+        weights = (layers[kind].linear.weight, layers[kind].linear.bias)
+        return [result, *torch.autograd.grad(result, (source, *weights), gradient)]
+
+    return Case(
+        f"ChebConv C={channels}",
+        f"b={batch} K={order} fwd+bwd",
+        lambda: run("fast"),
+        lambda: run("pyg"),
+        "torch_geometric ChebConv, same weights",
+        lambda: _relative(run("fast"), run("pyg")),
+        1e-4,
+    )
+
+
+def hand_layer(batch: int = 1024) -> Case:
+    """Our hand model and smplx's linear blend skinning."""
+    from smplx.lbs import lbs
+
+    from zoo.hands import openhand
+    from zoo.hands.rotations import random_rotations
+    from zoo.hands.skeleton import MANO_PARENTS
+
+    model = openhand.OpenHand()
+    with np.load(Path(openhand.__file__).parent / "assets" / "openhand" / "openhand_right.npz") as file:
+        names = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
+        arrays = {name: torch.from_numpy(file[name]).float() for name in names}
+    posedirs = arrays["posedirs"].reshape(-1, 135).T.contiguous()
+    generator = torch.Generator().manual_seed(0)
+    rotations = random_rotations(batch * 16, generator).view(batch, 16, 3, 3)
+    betas = torch.randn(batch, 10, generator=generator)
+    parents = torch.tensor(MANO_PARENTS)
+
+    @torch.no_grad()
+    def ours() -> Tensor:
+        return cast(Tensor, model(rotations, betas, torch.zeros(batch, 3)).vertices)
+
+    @torch.no_grad()
+    def peer() -> Tensor:
+        tables = (arrays["v_template"], arrays["shapedirs"][..., :10], posedirs, arrays["J_regressor"], parents)
+        vertices, _ = lbs(betas, rotations, *tables, arrays["weights"], pose2rot=False)
+        return cast(Tensor, vertices)
+
+    return Case(
+        "hand layer", f"b={batch} forward", ours, peer, "smplx lbs",
+        lambda: float((ours() - peer()).abs().max()), 1e-5, batch, "hands",
+    )  # fmt: skip
+
+
+def ddim(batch: int = 64, steps: int = 10) -> Case:
+    """Our DDIM loop and diffusers' scheduler, around a network that costs nothing."""
+    from diffusers import DDIMScheduler
+
+    from zoo.diffusion import Estimate, NoiseSchedule
+    from zoo.samplers.ddim import DDIM
+
+    schedule = NoiseSchedule()
+    noise = torch.randn(batch, 778, 3, generator=torch.Generator().manual_seed(0))
+    make: Any = DDIMScheduler
+    peer = make(
+        num_train_timesteps=1000,
+        trained_betas=schedule.beta.double().numpy(),
+        prediction_type="sample",
+        clip_sample=False,
+        timestep_spacing="trailing",
+    )
+
+    def theirs() -> Tensor:
+        peer.set_timesteps(steps)
+        x = noise
+        for t in peer.timesteps:
+            x = peer.step(0.5 * x, t, x).prev_sample
+        return x
+
+    def ours() -> Tensor:
+        return DDIM(steps)(lambda x, _: Estimate(0.5 * x, x), noise, schedule)
+
+    return Case(
+        "DDIM", f"b={batch} {steps} steps", ours, theirs, "diffusers DDIMScheduler",
+        lambda: float((ours() - theirs()).abs().max()), 1e-4,
+    )  # fmt: skip
+
+
+def training_step(batch: int = 64, model: str = "hhmr") -> Case:
+    """Forward, backward and optimizer step of a model; the peer is the same network in PyTorch Geometric's layers."""
+    from datamodules.openhand import OpenHandData
+    from zoo.registry import create
+
+    rows = OpenHandData(batch_size=batch).train_batches()[0]
+    methods = {"ours": create(model), "peer": create(model, **{"denoiser.conv": "pyg", "denoiser.attention": "math"})}
+    head = cast(torch.nn.Linear, methods["ours"].get_submodule("denoiser.head"))
+    torch.nn.init.normal_(head.weight, std=0.02)  # it starts at zero, which would make any two networks agree
+    methods["peer"].load_state_dict(methods["ours"].state_dict())
+    generator = torch.Generator().manual_seed(0)
+    t = torch.randint(0, 1000, (batch,), generator=generator)
+    noise = torch.randn(batch, 778, 3, generator=generator)
+
+    def loss(name: str) -> Tensor:
+        torch.manual_seed(0)
+        step_losses = cast(Callable[..., dict[str, Tensor]], methods[name].step_losses)
+        return torch.stack(list(step_losses(rows, t, noise).values())).sum()
+
+    def stepper(name: str) -> Callable[[], Any]:
+        optimizer = torch.optim.AdamW(methods[name].parameters(), lr=1e-6)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            torch.autograd.backward(loss(name))
+            optimizer.step()
+
+        return step
+
+    return Case(
+        f"training step, {model}", f"b={batch}", stepper("ours"), stepper("peer"),
+        "PyG ChebConv and plain attention in the same network",
+        lambda: float((loss("ours") - loss("peer")).abs().detach()), 1e-3, batch, "samples",
+    )  # fmt: skip
+
+
+def loader(folder: Path, batch: int = 64) -> Case:
+    """Our crops and those of a loader in HaMeR's manner: float warp, normalised per channel, row by row."""
+    from datamodules.freihand import FreiHAND
+    from datamodules.generate import synth
+
+    root = synth("freihand", folder / "freihand", 16)
+    view = FreiHAND(root, size=128, augment=None, cache=folder / "cache").view("train")
+    rows = [i % len(view) for i in range(batch)]
+    scenes = [view.scenes.read(int(view.rows[row, 0]), image=False) for row in rows]
+    files = sorted((root / "training" / "rgb").glob("*.jpg"))
+    wanted = view.batch(rows)
+    crops = wanted["intrinsics"].double().numpy()
+    flips = [np.diag([1.0 if side else -1.0, 1.0, 1.0]) for side in wanted["side"].tolist()]
+    affine = [
+        (crop @ flip @ np.linalg.inv(scene.intrinsics.astype(np.float64)))[:2]
+        for crop, flip, scene in zip(crops, flips, scenes, strict=True)
+    ]
+    mean, std = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
+    numbers = view.scenes.numbers  # type: ignore[attr-defined]
+
+    def row_in_hamers_manner(i: int) -> dict[str, Any]:
+        picture = np.asarray(cv2.imread(str(files[numbers[int(view.rows[rows[i], 0])]])), np.float32)
+        patch = cv2.warpAffine(picture, affine[i], (128, 128), flags=cv2.INTER_LINEAR)[:, :, ::-1]
+        image = np.transpose(patch, (2, 0, 1)).copy()
+        for channel in range(3):
+            image[channel] = (image[channel] - mean[channel]) / std[channel]
+        hand = next(iter(scenes[i].hands.values()))
+        points = np.asarray(hand.joints, np.float32) @ flips[i].astype(np.float32)
+        return {"image": image, "joints": points, "vertices": np.asarray(hand.vertices, np.float32)}
+
+    def peer() -> dict[str, Tensor]:
+        return cast(dict[str, Tensor], default_collate([row_in_hamers_manner(i) for i in range(batch)]))
+
+    def difference() -> float:
+        restored = peer()["image"].double() * torch.from_numpy(std)[:, None, None]
+        restored = (restored + torch.from_numpy(mean)[:, None, None]) / 255
+        return float((restored - wanted["image"].double() / 255).abs().mean())
+
+    return Case(
+        "loader", f"b={batch} 224 to 128 px", lambda: view.batch(rows), peer,
+        "HaMeR-style: cv2 decode, float warp, numpy normalise", difference, 0.01, batch, "images",
+    )  # fmt: skip
+
+
+def cpu_suite(folder: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
+    """The cases of `--suite cpu`, by the word that `--only` takes."""
+    yield "chebconv64", lambda: chebconv(64)
+    yield "chebconv128", lambda: chebconv(128)
+    yield "hand", hand_layer
+    yield "ddim", ddim
+    yield "step", training_step
+    yield "loader", lambda: loader(folder)
+
+
+def _relative(ours: list[Tensor], peer: list[Tensor]) -> float:
+    pairs = zip(ours, peer, strict=True)
+    return max(float(((a - b).abs().max() / b.abs().max()).detach()) for a, b in pairs)
