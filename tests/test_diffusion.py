@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -79,7 +81,7 @@ def test_trailing_times_start_at_pure_noise_and_fall(count):
     times = NoiseSchedule().times(count)
     assert times[0] == 999
     assert len(times) == count
-    assert all(a > b >= 0 for a, b in zip(times, times[1:], strict=False))
+    assert all(a > b >= 0 for a, b in pairwise(times))
 
 
 @pytest.mark.parametrize("spacing", ["trailing", "leading"])

@@ -1,7 +1,10 @@
 """Every tensor shape of the project, named once. Metres, radians, camera frame x right, y down, z forward."""
 
-from jaxtyping import Bool, Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import Bool as Bool
+from jaxtyping import Float as Float
+from jaxtyping import Int as Int
+from jaxtyping import UInt8 as UInt8
+from torch import Tensor as Tensor
 
 Scalar = Float[Tensor, ""]
 Rotations = Float[Tensor, "*b 16 3 3"]  # root then 15 finger joints in MANO order; absolute (flat hand = identity)

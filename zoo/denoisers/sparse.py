@@ -121,7 +121,7 @@ class SparseMatrix(nn.Module):
         return self.dense.to(x.dtype) @ x
 
     def chebyshev_linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """(b, v, c) -> (b, v, o): T_0(L)x, ..., T_{k-1}(L)x side by side, times weight (o, k c). Needs a symmetric matrix."""
+        """(b, v, c) -> (b, v, o): T_0(L)x, ..., T_{k-1}(L)x side by side times weight (o, k c); L symmetric."""
         if x.device.type == "cpu":
             with torch.autocast("cpu", enabled=False):
                 return _ChebyshevLinear.apply(x.float().contiguous(), weight, bias, self)

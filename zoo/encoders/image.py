@@ -94,7 +94,7 @@ class ImageMapper(Conditioner):
             height, width = image.shape[-2:]
             raise ValueError(
                 f"ImageMapper(size={self.size}) got {height}x{width} images. "
-                f"Set --data.image_size {self.size} or --model.image.size."
+                f"Set --data.size {self.size} or --model.conditioner.image.size {height}."
             )
         feature = self.backbone((image - self.mean) / self.std)[-1]
         patches = self.project(feature.flatten(2).mT)

@@ -21,7 +21,7 @@ from zoo.encoders.multimodal import HandConditioner
 from zoo.guidance.base import Guidance, guided
 from zoo.hands.model import HandModel
 from zoo.hands.openhand import OpenHand
-from zoo.losses import MeshLosses
+from zoo.losses import MeshLosses, face_edges
 from zoo.models.base import Method
 from zoo.models.schedule import warm_cosine
 from zoo.samplers.base import Sampler
@@ -85,7 +85,26 @@ class HHMR(Method):
     def on_fit_start(self) -> None:
         self.seed = torch.initial_seed()
 
+    def check_mesh(self, vertices: Vertices) -> None:
+        """Refuses meshes of another topology, on which every loss would be wrong without any error."""
+        edges = face_edges(vertices[:1], self.hand.faces).norm(dim=-1).mean()
+        usual = face_edges(self.hand.template, self.hand.faces).norm(dim=-1).mean()
+        if edges > 3 * usual:
+            raise ValueError(
+                f"The data's meshes do not have the faces of {type(self.hand).__name__}: with those, edges are "
+                f"{1000 * edges:.0f} mm long instead of {1000 * usual:.0f}. Meshes of MANO (FreiHAND's, HO3D's) need "
+                "--model.hand Mano --model.hand.path FOLDER."
+            )
+
+    def on_validation_batch_start(self, batch: HandBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if batch_idx == 0 and batch["has_mesh"].any():
+            self.check_mesh(batch["vertices"][batch["has_mesh"]])
+
+    on_test_batch_start = on_validation_batch_start
+
     def on_train_batch_start(self, batch: HandBatch, batch_idx: int) -> None:
+        if batch_idx == 0 and batch["has_mesh"].any():
+            self.check_mesh(batch["vertices"][batch["has_mesh"]])
         # What a step draws depends on its number alone, so that a resumed run repeats the uninterrupted one.
         torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
 

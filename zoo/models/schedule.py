@@ -13,9 +13,9 @@ def progress(trainer: Trainer) -> float:
     """Share of the run that is done, 0 to 1: of --trainer.max_steps, --trainer.max_epochs or --trainer.max_time."""
     steps = trainer.estimated_stepping_batches
     shares = [trainer.global_step / steps if math.isfinite(steps) and steps > 0 else 0.0]
-    for timer in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(timer, Timer) and timer.time_remaining() is not None:
-            shares.append(timer.time_elapsed() / max(timer.time_elapsed() + (timer.time_remaining() or 0), 1e-9))
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+    for spent, left in ((timer.time_elapsed(), timer.time_remaining()) for timer in timers):
+        shares += [] if left is None else [spent / max(spent + left, 1e-9)]
     return min(1.0, max(shares))
 
 
