@@ -100,7 +100,9 @@ class Maker:
         cone = ViewCone(recipe.turn, recipe.tilt, recipe.views)
         prior = PosePrior(leave_out=recipe.leave_out)
         self.streams = {
-            part: PoseStream(hands[RIGHT], prior, recipe.size, recipe.seed, stream, cone, CAMERA, recipe.shape_std)
+            part: PoseStream(
+                hands[RIGHT], prior, recipe.size, recipe.seed, stream, cone, CAMERA, recipe.shape_std, solid=True
+            )
             for part, stream in STREAMS.items()
         }
 

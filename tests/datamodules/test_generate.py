@@ -192,7 +192,7 @@ def test_the_mesh_lands_on_the_mask(whole):
             render(mesh, faces, torch.from_numpy(scene.intrinsics)[None], scene.size, backend="torch").mask[0].numpy()
         )
         inside.append((scene.mask & drawn).sum() / scene.mask.sum())
-        assert (scene.mask & drawn).sum() / drawn.sum() > 0.5  # a thing in front hides less than half
+        assert (scene.mask & drawn).sum() / drawn.sum() > 0.3  # a thing and the arm hide some of it
     assert min(inside) > 0.93  # JPEG moves the outline of a 64-pixel mask
 
 

@@ -7,6 +7,7 @@ from datamodules.pose_stream import CropCamera, PoseStream, ViewCone, generator_
 from zoo.hands.camera import denormalize_pixels, place, project
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
+from zoo.metrics.intersection import self_intersections
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,12 @@ def test_every_hand_stands_in_front_of_the_camera(stream):
     assert depth.min() > 0.1
     assert depth.mean(1).min() >= 0.34
     assert depth.mean(1).max() <= 1.21
+
+
+def test_solid_hands_do_not_pass_through_themselves(stream):
+    flat = CropCamera(off_axis=0.0)
+    drawn = PoseStream(stream.hand, stream.prior, camera=flat, shape_std=0.0, solid=True).draw(0, 12)
+    assert self_intersections(drawn.vertices, stream.hand.faces).sum(-1).max() <= 12  # rounding after the turn
 
 
 def test_nothing_is_masked_and_no_image_is_promised(stream):
