@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDTH = 96
+WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def measure(
 
 def table(timings: list[Timing]) -> Iterator[str]:
     """Lines of at most `WIDTH` columns."""
-    yield f"{'case':<22} {'shape':<19} {'ours ms (p10-p90)':>23} {'peer ms':>9}  {'ratio':<19}"
+    yield f"{'case':<22} {'shape':<19} {'ours ms (p10-p90)':>23} {'peer ms':>9}  {'ratio'}"
     for timing in timings:
         head = f"{timing.case.name:<22.22} {timing.case.shape:<19.19}"
         if timing.wrong:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 # What Lightning says of itself, of absent devices and of what was asked for.
 CHATTER = (
     "💡", "GPU available", "TPU available", "HPU available", "LOCAL_RANK", "Seed set", "Restor", "Loaded model weights",
-    "`Trainer", "Using ", "You are using a CUDA device", "----", "Initializing distributed", "distributed_backend",
+    "`Trainer", "`weights_only`", "Using ", "You are using a CUDA device", "----", "Initializing distributed",
+    "distributed_backend",
 )  # fmt: skip
 LOUD = ("lightning.pytorch", "lightning.fabric")
 

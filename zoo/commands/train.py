@@ -108,8 +108,7 @@ class ZooCLI(LightningCLI):
         if options.trainer.enable_model_summary is None:
             kwargs["enable_model_summary"] = False  # the headline counts the parameters
         if options.trainer.logger in (None, True):
-            loggers = make_loggers(options.tracker, self.out, f"{self.model_name}-{self.out.name}")
-            kwargs["logger"] = loggers if folder.is_first_process() else False
+            kwargs["logger"] = False  # until the first line of the run is printed
         return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
@@ -120,7 +119,9 @@ class ZooCLI(LightningCLI):
         elif self.ckpt is not None:
             options.ckpt_path, options.weights_only = str(self.ckpt), True
         if folder.is_first_process():
-            print(self.headline())
+            print(self.headline(), flush=True)
+            if options.trainer.logger in (None, True):
+                self.trainer.loggers = make_loggers(options.tracker, self.out, f"{self.model_name}-{self.out.name}")
 
     def headline(self) -> str:
         """What runs, on which data and device, how precise, and where its files go."""
@@ -151,6 +152,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*is smaller than the logging interval")
         warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
         with speaking():
             yield
@@ -184,8 +186,19 @@ def train(argv: Sequence[str]) -> int:
 
 def _report(cli: ZooCLI) -> int:
     if folder.is_first_process():
-        files = sorted(path for path in cli.out.rglob("*") if path.is_file() and "wandb" not in path.parts)
-        print(f"{cli.command} done. In {cli.out}:")
-        for path in files[:12]:
-            print(f"  {path.relative_to(cli.out)}")
+        pictures = sorted((cli.out / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime)
+        said = {
+            "settings": [cli.out / "config.yaml"],
+            "scores": [cli.out / "metrics.json"],
+            "curves": [cli.out / "log.csv"],
+            "checkpoints": sorted((cli.out / "checkpoints").glob("*.ckpt")),
+            "pictures": pictures[-3:],
+        }
+        print(f"{cli.command} done. Everything is in {cli.out}:")
+        for name, paths in said.items():
+            there = [str(path.relative_to(cli.out)) for path in paths if path.is_file()]
+            if there:
+                print(f"  {name:<12} {', '.join(there)}")
+        if said["checkpoints"]:
+            print(f"Hands from it: python -m zoo sample --model {cli.model_name} --ckpt {cli.out}")
     return 0
