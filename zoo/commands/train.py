@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -24,6 +24,7 @@ from datamodules.base import HandData
 from zoo.attention import Attention
 from zoo.commands import folder
 from zoo.commands.mistakes import flags_of, sentence
+from zoo.commands.predictions import Predictions
 from zoo.commands.speech import speaking
 from zoo.models.base import Method
 from zoo.parts import import_parts
@@ -87,6 +88,7 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Claims the run folder before anything slow happens."""
         options = self.config[self.command]
+        drop_image_branch(options)
         self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
         self.data_name = name_of("data", options.data.class_path, option(self.words, "data"))
         self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
@@ -118,6 +120,9 @@ class ZooCLI(LightningCLI):
             self.model.load_state_dict(checkpoints.read(self.ckpt).state)
         elif self.ckpt is not None:
             options.ckpt_path, options.weights_only = str(self.ckpt), True
+        if self.command == "predict":
+            self.trainer.callbacks.append(Predictions(self.out / "predictions"))  # type: ignore[attr-defined]
+            options.return_predictions = False
         if folder.is_first_process():
             print(self.headline(), flush=True)
             if options.trainer.logger in (None, True):
@@ -134,6 +139,15 @@ class ZooCLI(LightningCLI):
             f"files in {self.out}",
         ]
         return ", ".join(facts)
+
+
+def drop_image_branch(options: Namespace) -> None:
+    """A model whose data has no images is built without its image branch, and saved so."""
+    conditioner = (options.model.get("init_args") or Namespace()).get("conditioner")
+    if conditioner is not None and (options.data.get("init_args") or Namespace()).get("images") is False:
+        parts = conditioner.get("init_args")
+        if parts is not None and parts.get("image") is not None:
+            parts["image"] = None
 
 
 def with_model(words: list[str]) -> list[str]:
@@ -193,6 +207,7 @@ def _report(cli: ZooCLI) -> int:
             "curves": [cli.out / "log.csv"],
             "checkpoints": sorted((cli.out / "checkpoints").glob("*.ckpt")),
             "pictures": pictures[-3:],
+            "predictions": sorted((cli.out / "predictions").glob("*.npz"))[:1],
         }
         print(f"{cli.command} done. Everything is in {cli.out}:")
         for name, paths in said.items():

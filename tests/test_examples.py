@@ -1,0 +1,16 @@
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_is_short(script, tmp_path, monkeypatch, capsys):
+    assert len(script.read_text().splitlines()) <= 60
+    monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "out")])
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out
