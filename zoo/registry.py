@@ -100,8 +100,8 @@ def resolve(argv: Sequence[str]) -> list[str]:
         )
     front: list[str] = []
     if model is not None:
-        runs = folder("model") / "runs" / f"{model}.yaml"
-        front += [f"--config={runs}"] if runs.is_file() else []
+        runs = {path.stem: path for path in (folder("model") / "runs").glob("*.yaml")}
+        front += [f"--config={runs[model]}"] if model in runs else []
         front += [f"--model={_value('model', model)}"]
     if data is None and "data" not in configured and not helping:
         data = DEFAULT_DATA
