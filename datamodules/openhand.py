@@ -73,6 +73,8 @@ class OpenHandData(HandData):
         views: shares of the back, palm, thumb-side and little-finger-side views.
         shape_std: standard deviation of the ten shape numbers.
         leave_out: gestures of the pose prior that occur nowhere.
+        bank: pose-only training hands take their fingers from this many solid poses, renewed every 500 batches; 0
+            draws each anew, among them hands whose fingers pass through each other.
         draw_workers: processes that draw pictures; None is one for each core, up to 8.
         batch_size: rows a batch on one device.
         size: side of a crop, pixels.
@@ -98,6 +100,7 @@ class OpenHandData(HandData):
         views: tuple[float, float, float, float] = ViewCone.views,
         shape_std: float = 1.0,
         leave_out: tuple[str, ...] = (),
+        bank: int = 2048,
         draw_workers: int | None = None,
         batch_size: int = 64,
         size: int = 128,
@@ -119,6 +122,7 @@ class OpenHandData(HandData):
         self.test_samples = test_samples
         self.shape_std = shape_std
         self.leave_out = tuple(leave_out)
+        self.bank = bank
         self.draw_workers = min(os.cpu_count() or 1, 8) if draw_workers is None else draw_workers
         self.cone = ViewCone(turn, tilt, views)
         self.recipe = Recipe(
@@ -169,4 +173,16 @@ class OpenHandData(HandData):
         fill = (1 / (self.margin * (1 + zoom)), 1 / (self.margin * (1 - zoom)))
         camera = CropCamera(fill=fill, shift=shift)
         seed, stream = self.seed if split == "train" else 0, _STREAMS[split]
-        return PoseStream(self._hand, self._prior, self.size, seed, stream, self.cone, camera, self.shape_std)
+        train = split == "train"
+        return PoseStream(
+            self._hand,
+            self._prior,
+            self.size,
+            seed,
+            stream,
+            self.cone,
+            camera,
+            self.shape_std,
+            solid=not train,
+            bank=self.bank if train else 0,
+        )

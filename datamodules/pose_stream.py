@@ -12,10 +12,10 @@ from torch import Tensor
 from zoo.batch import HandBatch
 from zoo.hands.camera import normalize_pixels, project
 from zoo.hands.model import HandModel
-from zoo.hands.poses import PosePrior, Poses, reject_intersecting
+from zoo.hands.poses import PosePrior, reject_intersecting
 from zoo.hands.rotations import axis_angle_to_matrix
 from zoo.hands.skeleton import RIGHT
-from zoo.shapes import Betas, Intrinsics, Joints, Rotations, Translation, Vertices
+from zoo.shapes import Betas, FingerRotations, Intrinsics, Joints, Rotations, Translation, Vertices
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,9 @@ class PoseStream:
         camera: places and crops.
         shape_std: standard deviation of the ten shape numbers, which are cut at 2.5.
         solid: draws again where fingers pass through each other; some ten times slower.
+        bank: finger poses come from a bank of this many solid ones, renewed every `renew` batches; 0 draws every
+            hand anew. Shapes, orientations and cameras are new in every batch.
+        renew: batches that share a bank.
     """
 
     hand: HandModel
@@ -137,12 +140,15 @@ class PoseStream:
     camera: CropCamera = field(default_factory=CropCamera)
     shape_std: float = 1.0
     solid: bool = False
+    bank: int = 0
+    renew: int = 500
+    _banks: dict[int, FingerRotations] = field(default_factory=dict, compare=False, repr=False)
 
     @torch.no_grad()
     def draw(self, k: int, n: int) -> Drawn:
         """The hands of batch number `k` of `n` rows."""
         generator = generator_of(self.seed, self.stream, k)
-        fingers = self._poses(n, generator).rotations
+        fingers = self._fingers(k, n, generator)
         rotations = torch.cat([self.cone.sample(n, generator)[:, None], fingers], 1)
         betas = (self.shape_std * torch.randn(n, 10, generator=generator)).clamp(-2.5, 2.5)
         vertices = self.hand(rotations, betas, torch.zeros(n, 3)).vertices
@@ -150,12 +156,21 @@ class PoseStream:
         joints = self.hand.regress(vertices)
         return Drawn(rotations, betas, vertices, joints, self.camera.intrinsics(joints, self.size, generator))
 
-    def _poses(self, n: int, generator: torch.Generator) -> Poses:
-        if not self.solid:
-            return self.prior.sample(n, generator)
+    def _fingers(self, k: int, n: int, generator: torch.Generator) -> FingerRotations:
+        if not self.bank:
+            return self._poses(n, generator, self.solid)
+        number = k // self.renew
+        if number not in self._banks:
+            self._banks.clear()
+            self._banks[number] = self._poses(self.bank, generator_of(self.seed, self.stream, number, self.bank), True)
+        return self._banks[number][torch.randint(self.bank, (n,), generator=generator)]
+
+    def _poses(self, n: int, generator: torch.Generator, solid: bool) -> FingerRotations:
+        if not solid:
+            return self.prior.sample(n, generator).rotations
         from zoo.metrics.intersection import self_intersections
 
-        return reject_intersecting(self.prior, self.hand, self_intersections, n, generator)
+        return reject_intersecting(self.prior, self.hand, self_intersections, n, generator).rotations
 
     def batch(self, k: int, n: int) -> HandBatch:
         """Batch number `k` of `n` rows, all of them right hands; rows are numbered on from `k * n`."""

@@ -114,3 +114,13 @@ def test_tilting_has_the_stated_deviation():
 def test_a_negative_angle_names_the_flags():
     with pytest.raises(ValueError, match=r"Set --data\.turn"):
         ViewCone(turn=-1.0)
+
+
+def test_a_bank_holds_solid_poses_and_is_renewed_on_time(stream):
+    banked = PoseStream(stream.hand, stream.prior, shape_std=0.0, bank=6, renew=3)
+    fingers = [banked.draw(k, 32).rotations[:, 1:].flatten(1) for k in (0, 2, 3)]
+    assert len(fingers[0].unique(dim=0)) <= 6
+    assert torch.cat(fingers[:2]).unique(dim=0).shape[0] <= 6
+    assert not (torch.cdist(fingers[2], fingers[0]) < 1e-6).any()
+    again = PoseStream(stream.hand, stream.prior, shape_std=0.0, bank=6, renew=3)
+    torch.testing.assert_close(again.draw(3, 32).vertices, banked.draw(3, 32).vertices)
