@@ -39,6 +39,7 @@ def classes(part: Path) -> Iterator[tuple[str, str]]:
     found = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
     bases = {name: {ast.unparse(base) for base in node.bases} for name, node in found.items()}
     abstract = {name for name in found if "ABC" in bases[name]}
+    abstract |= {name for name in found if bases[name] & abstract and any(name in others for others in bases.values())}
     for name, node in found.items():
         if bases[name] & abstract and name not in abstract and not name.startswith("_"):
             yield name, (ast.get_docstring(node) or "").partition("\n")[0]

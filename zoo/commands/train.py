@@ -23,6 +23,7 @@ from callbacks.tracker import make_loggers
 from datamodules.base import HandData
 from zoo.attention import Attention
 from zoo.commands import folder
+from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.predictions import Predictions
 from zoo.commands.speech import speaking
@@ -123,10 +124,16 @@ class ZooCLI(LightningCLI):
         if self.command == "predict":
             self.trainer.callbacks.append(Predictions(self.out / "predictions"))  # type: ignore[attr-defined]
             options.return_predictions = False
+        if self.command in ("validate", "test"):
+            options.verbose = False  # the callback prints a better table
         if folder.is_first_process():
             print(self.headline(), flush=True)
             if options.trainer.logger in (None, True):
                 self.trainer.loggers = make_loggers(options.tracker, self.out, f"{self.model_name}-{self.out.name}")
+
+    def after_fit(self) -> None:
+        """Scores the last weights: training may end between two validations."""
+        self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
 
     def headline(self) -> str:
         """What runs, on which data and device, how precise, and where its files go."""
@@ -167,6 +174,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*is smaller than the logging interval")
+        warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`, callbacks")
         warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
         with speaking():
             yield
@@ -175,6 +183,7 @@ def _quiet() -> Iterator[None]:
 def train(argv: Sequence[str]) -> int:
     """Runs one trainer command; the words after `python -m zoo`."""
     import_parts()
+    keep_pages()
     try:
         with _quiet():
             cli = ZooCLI(
