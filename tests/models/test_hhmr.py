@@ -122,6 +122,19 @@ def test_images_and_pose_only_rows_train_together_and_reach_every_weight():
     assert net.conditioner.parts["image"].out.weight.grad is not None
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_trains_and_agrees_roughly(dtype):
+    net, data = model(image=True).eval(), batch(4, images=2)
+    t, noise = torch.tensor([10, 200, 600, 999]), torch.randn(4, 778, 3)
+    whole = net.step_losses(data, t, noise)["data"]
+    with torch.autocast("cpu", dtype):
+        half = net.step_losses(data, t, noise)["data"]
+    half.backward()
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0.05, atol=0.01)
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+
+
 def test_rows_without_a_mesh_are_not_learned_from():
     net, data = model(), batch(2)
     data["has_mesh"] = torch.tensor([True, False])

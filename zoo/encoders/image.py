@@ -1,6 +1,7 @@
 """Images to tokens: a convolutional backbone, patches, and a ViT with a global token (HHMR section 4.3)."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import timm
 import torch
@@ -45,10 +46,7 @@ class ImageMapper(Conditioner):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(dim)
-        extra = {"pretrained_cfg_overlay": {"file": pretrained}} if isinstance(pretrained, str) else {}
-        self.backbone = timm.create_model(
-            backbone, pretrained=bool(pretrained), features_only=True, out_indices=(-1,), **extra
-        )
+        self.backbone = _backbone(backbone, pretrained)
         side = -(-size // self.backbone.feature_info.reduction()[-1])
         self.size, self.patches = size, side * side
         self.project = nn.Linear(self.backbone.feature_info.channels()[-1], width)
@@ -104,3 +102,20 @@ class ImageMapper(Conditioner):
             )
         overall = self.overall.to(patches.dtype).expand(len(patches), 1, -1)
         return self.out(self.vit(torch.cat([overall, patches], dim=1) + self.position.to(patches.dtype)))
+
+
+def _backbone(name: str, pretrained: bool | str) -> nn.Module:
+    extra = {"pretrained_cfg_overlay": {"file": pretrained}} if isinstance(pretrained, str) else {}
+    if isinstance(pretrained, str) and not Path(pretrained).is_file():
+        raise FileNotFoundError(
+            f"ImageMapper(pretrained={pretrained!r}): there is no such file. Give the path of timm's {name} weights."
+        )
+    try:
+        return timm.create_model(name, pretrained=bool(pretrained), features_only=True, out_indices=(-1,), **extra)
+    except Exception as error:  # timm and the hub raise many kinds; what to do is the same
+        if not pretrained:
+            raise
+        raise ValueError(
+            f"timm could not load weights for {name} ({type(error).__name__}). Download them elsewhere and set "
+            "--model.conditioner.image.pretrained FILE, or false for random weights."
+        ) from error
