@@ -3,8 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -110,8 +108,6 @@ def _renderer() -> Iterator[Line]:
 
     from zoo.hands.render import render
 
-    with suppress(ImportError):
-        import_module("triton")  # Mesa's software OpenGL brings an LLVM that triton's must not be loaded after
     triangle = torch.tensor([[[-0.1, -0.1, 1.0], [0.1, -0.1, 1.0], [0.0, 0.1, 1.0]]])
     camera = torch.tensor([[[200.0, 0, 31.5], [0, 200, 31.5], [0, 0, 1]]])
     areas = {}

@@ -3,6 +3,7 @@
 import importlib
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -114,6 +115,10 @@ def _open() -> None:
 
 def _context() -> Any:
     moderngl = importlib.import_module("moderngl")
+    # Triton (which torchvision and torch.compile import) and Mesa's software renderer each bring an LLVM, and the
+    # process crashes where triton's comes second.
+    with suppress(ImportError):
+        importlib.import_module("triton")
     # Mesa's software renderer starts threads that a forked DataLoader worker would wait for in vain.
     chosen = os.environ.get("LP_NUM_THREADS")
     os.environ.setdefault("LP_NUM_THREADS", "0")
