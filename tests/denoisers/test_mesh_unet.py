@@ -28,11 +28,12 @@ X, T = torch.randn(2, 778, 3), torch.tensor([3, 700])
 
 
 def test_an_untrained_network_predicts_the_wrist():
-    net = MeshUNet(HAND, **SMALL)
-    assert (net(X, T, condition(2)) == 0).all()
+    for overview in (0, 8):
+        net = MeshUNet(HAND, **SMALL, overview=overview)
+        assert (net(X, T, condition(2)) == 0).all()
 
 
-@pytest.mark.parametrize("changes", [{}, {"block": "sa_only"}, {"pooled": True}, {"cross_attention": (0, 2)}])
+@pytest.mark.parametrize("changes", [{}, {"block": "sa_only"}, {"pooled": True}, {"cross_attention": (0, 2)}, {"overview": 8}])
 def test_every_variant_keeps_the_shape_and_trains_every_weight(changes):
     net = network(**changes).train()
     out = net(X, T, condition(2))

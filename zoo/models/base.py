@@ -1,6 +1,8 @@
 """What a method is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -23,3 +25,20 @@ class Method(LightningModule, ABC):
             generator: Source of randomness, on the model's device; the global one when None.
             batch_size: Rows, needed when nothing is given.
         """
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps objects out of checkpoints, which are read with weights_only.
+
+        The command line stores how a model is built as plain words and numbers; a model built in Python from its
+        parts has none, so its checkpoint resumes into a model that is built the same way.
+        """
+        if not _plain(checkpoint.get("hyper_parameters")):
+            del checkpoint["hyper_parameters"]
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(_plain(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return all(_plain(part) for part in value)
+    return value is None or isinstance(value, str | int | float | bool)
