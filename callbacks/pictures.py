@@ -52,16 +52,7 @@ class Pictures(L.Callback):
         if model is not None and isinstance(outputs, Mapping):
             self._draw(trainer, model, outputs, batch)
 
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        module: L.LightningModule,
-        outputs: Any,
-        batch: HandBatch,
-        index: int,
-        loader: int = 0,
-    ) -> None:
-        self.on_validation_batch_end(trainer, module, outputs, batch, index, loader)
+    on_test_batch_end = on_validation_batch_end
 
     def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -1,9 +1,7 @@
 """Sheets of paper: pictures in rows with captions, and curves of a training run."""
 
-import csv
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -78,17 +76,15 @@ def comparison(
     return contact_sheet([x for row in rows for x in row], len(columns), size=size, headers=list(columns), title=title)
 
 
-def loss_curves(source: str | os.PathLike[str] | Curves, title: str | None = None) -> Image.Image:
+def loss_curves(curves: Curves, title: str | None = None) -> Image.Image:
     """Curves of a run, one panel for all names that are alike before the slash (`train/loss`, `train/edge`).
 
     Args:
-        source: a CSV file as Lightning's CSVLogger writes it (a column `step`, blanks where nothing was logged), or
-            names to steps and values.
+        curves: names to steps and values.
         title: over everything.
     """
     from matplotlib.figure import Figure
 
-    curves = source if isinstance(source, Mapping) else _read_curves(source)
     panels: dict[str, list[str]] = {}
     for name in curves:
         panels.setdefault(
@@ -130,19 +126,6 @@ def loss_curves(source: str | os.PathLike[str] | Curves, title: str | None = Non
     figure.savefig(file, format="png")
     file.seek(0)
     return Image.open(file).convert("RGB")
-
-
-def _read_curves(path: str | os.PathLike[str]) -> dict[str, tuple[list[float], list[float]]]:
-    curves: dict[str, tuple[list[float], list[float]]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for name, text in row.items():
-                if name in ("step", "epoch") or not text or not row.get("step"):
-                    continue
-                steps, values = curves.setdefault(name, ([], []))
-                steps.append(float(row["step"]))
-                values.append(float(text))
-    return curves
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,17 +2,18 @@
 
 import argparse
 import math
-import textwrap
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior, reject_intersecting
 from zoo.hands.render import render
+from zoo.hands.sheets import Picture, contact_sheet
 from zoo.metrics.intersection import self_intersections
 from zoo.shapes import FingerRotations, Vertices
 
@@ -30,15 +31,14 @@ def seen_from(points: Float[Tensor, "*b n 3"], yaw: float) -> Float[Tensor, "*b 
     return (points - torch.tensor(CENTRE, dtype=points.dtype)) @ rows.T + torch.tensor([0, 0, DISTANCE]).to(points)
 
 
-def mesh_pictures(vertices: Vertices, faces: Tensor, yaw: float) -> list[Image.Image]:
+def mesh_pictures(vertices: Vertices, faces: Tensor, yaw: float) -> UInt8[Tensor, "n 3 h w"]:
     """Shaded pictures of right hands, from the palm's side turned by yaw degrees."""
     camera = torch.tensor([[FOCAL, 0, SIZE / 2], [0, FOCAL, SIZE / 2], [0, 0, 1.0]])
     placed = seen_from(vertices.float(), yaw)
-    color = render(placed, faces, camera.expand(len(placed), 3, 3), (SIZE, SIZE), background=(1.0, 1.0, 1.0)).color
-    return [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in color]
+    return render(placed, faces, camera.expand(len(placed), 3, 3), (SIZE, SIZE), background=(1.0, 1.0, 1.0)).color
 
 
-def skeleton_picture(joints: Float[Tensor, "25 3"], yaw: float) -> Image.Image:
+def skeleton_picture(joints: Float[Tensor, "25 3"], yaw: float) -> Picture:
     """A recorded hand's joints, a colour a finger."""
     picture = Image.new("RGB", (SIZE, SIZE), "white")
     draw = ImageDraw.Draw(picture)
@@ -46,20 +46,7 @@ def skeleton_picture(joints: Float[Tensor, "25 3"], yaw: float) -> Image.Image:
     pixels = points[:, :2] / points[:, 2:] * FOCAL + SIZE / 2
     for chain, colour in zip(CHAINS, COLOURS, strict=True):
         draw.line([(float(pixels[i, 0]), float(pixels[i, 1])) for i in chain], fill=colour, width=4, joint="curve")
-    return picture
-
-
-def sheet(rows: list[tuple[str, list[Image.Image]]], columns: int) -> Image.Image:
-    """Captioned strips of pictures, so many a row."""
-    width, height = SIZE * max(len(strip) for _, strip in rows) + 12, SIZE + 34
-    result = Image.new("RGB", (width * columns, height * math.ceil(len(rows) / columns)), "white")
-    draw = ImageDraw.Draw(result)
-    for i, (caption, strip) in enumerate(rows):
-        x, y = i % columns * width, i // columns * height
-        for j, picture in enumerate(strip):
-            result.paste(picture, (x + j * SIZE, y + 30))
-        draw.multiline_text((x + 4, y + 2), "\n".join(textwrap.wrap(caption, SIZE * len(strip) // 6)[:2]), fill="black")
-    return result
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 def pose_hands(model: OpenHand, rotations: FingerRotations) -> Vertices:
@@ -80,14 +67,15 @@ def retargeted(prior: PosePrior, model: OpenHand) -> Image.Image:
     vertices = pose_hands(model, torch.stack([prior.named(name) for name in prior.names]))
     faces = self_intersections(vertices, model.faces).sum(-1)
     views = {yaw: mesh_pictures(vertices, model.faces, yaw) for yaw in (0.0, 75.0)}
-    rows = []
+    strips, captions = [], []
     for i, name in enumerate(prior.names):
         strip = []
         for yaw, pictures in views.items():
             strip += [skeleton_picture(recorded[name], yaw)] if name in recorded else []
             strip += [pictures[i]]
-        rows.append((f"{name}, {int(faces[i])} faces intersect" if faces[i] else name, strip))
-    return sheet(rows, 5)
+        strips.append(torch.cat(strip, -1))
+        captions.append(f"{name}, {int(faces[i])} faces intersect" if faces[i] else name)
+    return contact_sheet(strips, 5, captions)
 
 
 def sampled(prior: PosePrior, model: OpenHand, count: int, seed: int = 0) -> Image.Image:
@@ -95,8 +83,8 @@ def sampled(prior: PosePrior, model: OpenHand, count: int, seed: int = 0) -> Ima
     generator = torch.Generator().manual_seed(seed)
     poses = reject_intersecting(prior, model, self_intersections, count, generator)
     vertices = pose_hands(model, poses.rotations)
-    pictures = [mesh_pictures(vertices, model.faces, yaw) for yaw in (0.0, 75.0)]
-    return sheet([(poses.names[i], [view[i] for view in pictures]) for i in range(count)], 8)
+    strips = torch.cat([mesh_pictures(vertices, model.faces, yaw) for yaw in (0.0, 75.0)], -1)
+    return contact_sheet(strips, 8, poses.names)
 
 
 def main() -> None:
