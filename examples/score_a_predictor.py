@@ -19,9 +19,7 @@ def main(batches: int = 4) -> None:
         batch = stream.batch(k, 32)
         vertices = hand.template.expand_as(batch["vertices"])
         joints = hand.regress(vertices)
-        scores.update(
-            vertices, joints, batch["vertices"], batch["joints"], batch["has_mesh"], batch["joints_valid"]
-        )
+        scores.update(vertices, joints, batch["vertices"], batch["joints"], batch["has_mesh"], batch["joints_valid"])
     for name, value in scores.compute().items():
         print(f"{name:<20} {float(value):8.3f}")
 

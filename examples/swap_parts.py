@@ -32,7 +32,7 @@ def main(steps: int = 5) -> None:
         losses = model.step_losses(batch, t, torch.randn_like(batch["vertices"]))
         loss = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         print(f"step {k}: loss {loss.item():.3f}")
     given = conditions_of(stream.batch(steps, 2))

@@ -90,6 +90,7 @@ class ZooCLI(LightningCLI):
         """Claims the run folder before anything slow happens."""
         options = self.config[self.command]
         drop_image_branch(options)
+        unfuse_optimizer(options)
         self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
         self.data_name = name_of("data", options.data.class_path, option(self.words, "data"))
         self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
@@ -150,11 +151,20 @@ class ZooCLI(LightningCLI):
 
 def drop_image_branch(options: Namespace) -> None:
     """A model whose data has no images is built without its image branch, and saved so."""
-    conditioner = (options.model.get("init_args") or Namespace()).get("conditioner")
-    if conditioner is not None and (options.data.get("init_args") or Namespace()).get("images") is False:
+    conditioner = (options.model.get("init_args") or {}).get("conditioner")
+    if conditioner is not None and (options.data.get("init_args") or {}).get("images") is False:
         parts = conditioner.get("init_args")
         if parts is not None and parts.get("image") is not None:
             parts["image"] = None
+
+
+def unfuse_optimizer(options: Namespace) -> None:
+    """Lightning refuses to clip the gradients of a fused optimizer under mixed precision, bf16 too."""
+    optimizer = (options.model.get("init_args") or {}).get("optimizer")
+    arguments = optimizer.get("init_args") if isinstance(optimizer, Namespace) else None
+    mixed = str(options.trainer.precision) in ("16", "16-mixed", "bf16", "bf16-mixed")
+    if mixed and options.trainer.gradient_clip_val and arguments is not None and arguments.get("fused"):
+        arguments["fused"] = False
 
 
 def with_model(words: list[str]) -> list[str]:
