@@ -48,16 +48,19 @@ def make_loggers(tracker: str, out: str | os.PathLike[str], name: str, **setting
             else f"Weights & Biases is {os.environ['WANDB_MODE']}, as WANDB_MODE says."
         )
     Path(out).mkdir(parents=True, exist_ok=True)
-    # Quiet, and without what says more about the machine than about the run: console, source code, git remotes.
-    quiet: dict[str, Any] = {"console": "off", "disable_code": True, "disable_git": True, "silent": True} | settings
+    # Quiet, and without what says more about the machine than about the run: console, source code, git remotes, and
+    # the installed packages, whose listing alone delays the start by seconds.
+    quiet: dict[str, Any] = {"console": "off", "disable_code": True, "disable_git": True, "silent": True}
+    quiet |= {"x_save_requirements": False, "x_service_wait": 300.0}  # seconds; 30 are too few on a busy machine
     tracked = WandbLogger(
         name=name,
         project=PROJECT,
         save_dir=Path(out),
         offline=offline,
         log_model=False,
-        settings=wandb.Settings(**quiet),
+        settings=wandb.Settings(**(quiet | settings)),
     )
+    tracked._wandb_init.pop("anonymous", None)  # Lightning passes None, which makes wandb warn
     return [curves, tracked]
 
 
