@@ -2,10 +2,10 @@
 
 from importlib import import_module
 
-PARTS = ("encoders", "denoisers", "samplers", "guidance", "models")
+PARTS = ("encoders", "denoisers", "samplers", "guidance", "models", "hands.mano")
 
 
 def import_parts() -> None:
-    """Imports the packages of all parts; what they export has a short name."""
+    """Imports the homes of all parts; what they define has a short name."""
     for part in PARTS:
         import_module(f"zoo.{part}")

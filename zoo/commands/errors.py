@@ -16,9 +16,10 @@ def one_line(text: str, limit: int = 600) -> str:
 
 
 def _innermost(text: str) -> str:
-    """What a constructor said, out of jsonargparse's account of every type that it tried."""
-    said = re.search(r"\nErrors:\s*- (.*?)(?:\n\s*- Expected a <class|\Z)", text, re.DOTALL)
-    return re.sub(r"^.*Problem with given class_path '[^']+':", "", said[1], flags=re.DOTALL) if said else text
+    """What a constructor said, out of jsonargparse's accounts, one in another, of every type that it tried."""
+    while said := re.search(r"\bErrors:\s*- (.*?)(?:\s+- Expected an? |\Z)", text, re.DOTALL):
+        text = re.sub(r"^.*Problem with given class_path '[^']+':", "", said[1], flags=re.DOTALL)
+    return text
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -41,7 +41,11 @@ def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
         named = re.search(r"argument (--\S+?)[:/]", f"{error} {error.__cause__}")
         return f"{named[1] if named else 'An option'} needs a value."
     if match := re.search(r"following arguments are required: (.*)|Key \"(.*?)\" is required", text):
-        missing = [f"--{name}" if f"--{name}" in flags else name.upper() for name in (match[1] or match[2]).split(", ")]
+        words = (match[1] or match[2]).partition(" - Expected")[0].split(", ")
+        inside = ".".join(re.findall(r'Parser key "([^"]+)"', text))  # of a part, whose options are not in `flags`
+        missing = [
+            f"--{name}" if f"--{name}" in flags else f"--{inside}.{name}" if inside else name.upper() for name in words
+        ]
         return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed. --help says more."
     key = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', text))
     classes = re.findall(r"Problem with given class_path '([^']+)'", text)
