@@ -52,7 +52,8 @@ class Pictures(L.Callback):
         if model is not None and isinstance(outputs, Mapping):
             self._draw(trainer, model, outputs, batch)
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self.on_validation_batch_end(*args, **kwargs)
 
     def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
