@@ -198,3 +198,23 @@ def test_predicting_uses_everything_that_the_batch_gives():
     everything = net.predict_step(batch(), 0)["vertices"]
     given = net.sample(conditions_of(batch()), generator=torch.Generator().manual_seed(0))["vertices"]
     torch.testing.assert_close(everything, given)
+
+
+def test_it_learns_the_hand_that_an_image_shows():
+    net, data = model(image=True, masking=Masking(0.4, 0.1, 0.2, 0.0, 0.0, 0.0)), batch(4, images=4)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
+    for step in range(150):
+        torch.manual_seed(step)
+        many = HandBatch(**{k: v.repeat(3, *[1] * (v.dim() - 1)) for k, v in data.items()})
+        losses = net.step_losses(many, torch.randint(0, 1000, (12,)), torch.randn(12, 778, 3))
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+    given = only(conditions_of(data), "image")
+    hands = net.eval().sample(given, generator=torch.Generator().manual_seed(0))
+    truth = data["vertices"] - HAND.regress(data["vertices"])[:, :1]
+    error = (hands["vertices"][:, 0] - truth).norm(dim=-1).mean()
+    swapped = (hands["vertices"][:, 0] - truth.roll(1, 0)).norm(dim=-1).mean()
+    assert error < 0.04
+    assert error < 0.5 * swapped
