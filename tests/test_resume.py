@@ -5,11 +5,11 @@ from typing import Any
 
 import lightning as L
 import torch
-from tests.test_every_model import TINY
 
 import zoo
 from callbacks.ema import EMA
 from datamodules.openhand import OpenHandData
+from tests.test_every_model import TINY
 
 STEPS = 9
 

@@ -33,7 +33,9 @@ def test_an_untrained_network_predicts_the_wrist():
         assert (net(X, T, condition(2)) == 0).all()
 
 
-@pytest.mark.parametrize("changes", [{}, {"block": "sa_only"}, {"pooled": True}, {"cross_attention": (0, 2)}, {"overview": 8}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"block": "sa_only"}, {"pooled": True}, {"cross_attention": (0, 2)}, {"overview": 8}]
+)
 def test_every_variant_keeps_the_shape_and_trains_every_weight(changes):
     net = network(**changes).train()
     out = net(X, T, condition(2))

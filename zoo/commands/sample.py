@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from zoo.commands import folder
 from zoo.commands.fitting import Placed, What, crop, put_back
 from zoo.commands.results import Results
 from zoo.commands.skeletons import Skeleton, Unreadable, read_skeletons
-from zoo.hands.model import HandModel
 from zoo.models.base import Method
 from zoo.registry import UsageError
 
@@ -79,7 +78,7 @@ def sample(
         "steps": steps, "focal": focal, "margin": margin, "upright": upright, "seed": seed,
     }  # fmt: skip
     formats = [mesh] if isinstance(mesh, str) else mesh
-    results = Results(target, cast(HandModel, method.hand).faces, [kind for kind in formats if kind != "none"])
+    results = Results(target, method.hand.faces, [kind for kind in formats if kind != "none"])
     generator = torch.Generator(method.device).manual_seed(seed)
     if task == "generate":
         _generate(method, results, count, generator)

@@ -73,7 +73,7 @@ class _ChebyshevLinear(torch.autograd.Function):
         ctx.matrix = matrix
         out = x.new_empty(*x.shape[:2], len(weight))
         terms = _buffer(x, weight)
-        for part, result in zip(x.split(len(terms)), out.split(len(terms)), strict=True):
+        for part, result in zip(torch.split(x, len(terms)), torch.split(out, len(terms)), strict=True):
             over_batch(chebyshev, matrix.rows, part, terms[: len(part)])
             torch.addmm(bias, terms[: len(part)].flatten(0, 1), weight.T, out=result.flatten(0, 1))
         return out
@@ -85,7 +85,7 @@ class _ChebyshevLinear(torch.autograd.Function):
         x_grad, weight_grad = torch.empty_like(x), torch.zeros_like(weight)
         terms = _buffer(x, weight)
         size = len(terms)
-        for part, slope, result in zip(x.split(size), g.split(size), x_grad.split(size), strict=True):
+        for part, slope, result in zip(*(torch.split(y, size) for y in (x, g, x_grad)), strict=True):
             buffer, rows = terms[: len(part)], slope.flatten(0, 1)
             over_batch(chebyshev, ctx.matrix.rows, part, buffer)
             weight_grad.addmm_(rows.T, buffer.flatten(0, 1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -47,9 +48,10 @@ class ImageMapper(Conditioner):
     ) -> None:
         super().__init__(dim)
         self.backbone = _backbone(backbone, pretrained)
-        side = -(-size // self.backbone.feature_info.reduction()[-1])
+        info: Any = self.backbone.feature_info
+        side = -(-size // info.reduction()[-1])
         self.size, self.patches = size, side * side
-        self.project = nn.Linear(self.backbone.feature_info.channels()[-1], width)
+        self.project = nn.Linear(info.channels()[-1], width)
         self.position = nn.Parameter(0.02 * torch.randn(1 + self.patches, width))
         self.overall = nn.Parameter(0.02 * torch.randn(width))
         self.hidden = nn.Parameter(0.02 * torch.randn(width))  # stands for a masked patch
@@ -98,14 +100,14 @@ class ImageMapper(Conditioner):
         patches = self.project(feature.flatten(2).mT)
         if shown is not None:
             patches = torch.where(
-                shown(*patches.shape[:2], patches.device)[..., None], patches, self.hidden.to(patches.dtype)
+                shown(len(patches), patches.shape[1], patches.device)[..., None], patches, self.hidden.to(patches.dtype)
             )
         overall = self.overall.to(patches.dtype).expand(len(patches), 1, -1)
         return self.out(self.vit(torch.cat([overall, patches], dim=1) + self.position.to(patches.dtype)))
 
 
 def _backbone(name: str, pretrained: bool | str) -> nn.Module:
-    extra = {"pretrained_cfg_overlay": {"file": pretrained}} if isinstance(pretrained, str) else {}
+    extra: dict[str, Any] = {"pretrained_cfg_overlay": {"file": pretrained}} if isinstance(pretrained, str) else {}
     if isinstance(pretrained, str) and not Path(pretrained).is_file():
         raise FileNotFoundError(
             f"ImageMapper(pretrained={pretrained!r}): there is no such file. Give the path of timm's {name} weights."

@@ -8,10 +8,13 @@ import torch
 from lightning.pytorch import LightningModule
 
 from zoo.batch import Given, Hands
+from zoo.hands.model import HandModel
 
 
 class Method(LightningModule, ABC):
     """A method of the zoo: trains on `HandBatch`, samples `Hands`."""
+
+    hand: HandModel  # whose faces and joints its meshes have
 
     @abstractmethod
     def sample(

@@ -141,7 +141,7 @@ class HHMR(Method):
             noise = torch.randn(rows * n, len(self.hand.template), 3, generator=generator, device=self.device)
             denoise = guided(self.denoise(condition), self.denoise(nothing), self.guidance)
             clean = self.sampler(denoise, noise, self.schedule, generator)
-        vertices = (clean.float() * self.scale).unflatten(0, (rows, n))
+        vertices = torch.unflatten(clean.float() * self.scale, 0, (rows, n))
         vertices = vertices - self.hand.regress(vertices)[..., :1, :]
         return Hands(vertices=vertices, joints=self.hand.regress(vertices))
 
@@ -204,13 +204,13 @@ FIELDS = {
 
 def only(given: Given, name: str) -> Given:
     """One condition of several: skeleton3d, skeleton2d or image."""
-    kept: Given = {key: given[key] for key in FIELDS[name] if key in given}  # type: ignore[literal-required,assignment,misc]
+    kept: Given = {key: given[key] for key in FIELDS[name] if key in given}  # type: ignore[literal-required,assignment]
     return kept
 
 
 def rows_of(given: Given) -> int:
     """Rows of a batch of conditions."""
-    sizes: Sequence[int] = [len(given[key]) for key in ("joints", "joints2d", "has_image", "image") if key in given]  # type: ignore[literal-required]
+    sizes: Sequence[int] = [len(given[key]) for key in ("joints", "joints2d", "has_image", "image") if key in given]
     if not sizes:
         raise ValueError(
             "Nothing is given, so the number of hands is not known. Pass batch_size (-n on the command line)."
