@@ -8,8 +8,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
-from zoo.models.base import Method
 
+from zoo.models.base import Method
 from zoo.registry import build, nearest
 
 SHIPPED = Path(__file__).parent / "weights"
