@@ -43,17 +43,17 @@ def batch() -> HandBatch:
 def test_every_model_learns_and_samples(name):
     torch.manual_seed(0)
     model, data = zoo.create(name, **TINY[name]), batch()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     t, noise = torch.tensor([10, 300, 600, 999]), torch.randn_like(data["vertices"])
     losses = []
-    for _ in range(6):
+    for _ in range(15):
         torch.manual_seed(1)
         loss = torch.stack(list(model.step_losses(data, t, noise).values())).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.97 * losses[0]
     model.eval()
     for given in (conditions_of(data), Given()):
         assert model.sample(given, n=2, batch_size=4)["vertices"].isfinite().all()
