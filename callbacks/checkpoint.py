@@ -51,7 +51,7 @@ class AtomicCheckpointIO(CheckpointIO):
     ) -> dict[str, Any]:
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no checkpoint at {path}. Give a .ckpt file with --ckpt.")
-        return torch.load(path, map_location=map_location, weights_only=weights_only is not False)
+        return torch.load(path, map_location=map_location, weights_only=True)  # whatever was asked for
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         Path(path).unlink(missing_ok=True)
