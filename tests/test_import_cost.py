@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,11 +25,8 @@ def test_what_training_loads_leaves_out_libraries_it_does_not_need(module):
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_list_answers_in_under_a_second():
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = python("-m", "zoo", "list")
-        times.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-    assert min(times) < 1
+def test_list_loads_nothing_heavy_so_that_it_answers_at_once():
+    heavy = ("torch", "lightning", "numpy", "matplotlib")
+    code = "import sys; from zoo.__main__ import main; code = main(['list'])"
+    done = python("-c", f"{code}; print(code, [name for name in {heavy} if name in sys.modules])")
+    assert done.stdout.splitlines()[-1] == "0 []", done.stdout

@@ -1,60 +1,9 @@
-import os
-import re
-import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from types import SimpleNamespace
-
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from render_scenes import BACKENDS, CAMERA, TRIANGLE, blob, blobs, rectangle, unproject
 
-from zoo.hands import render_gl
 from zoo.hands.camera import project
-from zoo.hands.render import NEAR, Lights, gl_problem, render, supersample, vertex_normals
-
-GL = pytest.param("gl", marks=pytest.mark.skipif(gl_problem() is not None, reason=f"no OpenGL: {gl_problem()}"))
-needs_gl = GL.marks[0]
-BACKENDS = pytest.mark.parametrize("backend", [GL, "torch"])
-CAMERA = torch.tensor([[[60.0, 4.0, 21.0], [0.0, 50.0, 14.0], [0.0, 0.0, 1.0]]])
-TRIANGLE = torch.tensor([[0, 1, 2]])
-
-
-def unproject(pixels, depth, camera=CAMERA[0]):
-    """Points that `project()` puts on the pixels (n, 2) at these depths (n,)."""
-    homogeneous = torch.cat([pixels, torch.ones(len(pixels), 1)], 1)
-    return (torch.linalg.solve(camera, homogeneous.T).T * depth[:, None])[None]
-
-
-def rectangle(left, top, right, bottom, depth=0.5):
-    """Two triangles that cover exactly these pixel coordinates."""
-    corners = torch.tensor([[left, top], [right, top], [right, bottom], [left, bottom]])
-    return unproject(corners, torch.full((4,), depth)), torch.tensor([[0, 2, 1], [0, 3, 2]])
-
-
-def blob(n=20):
-    """A bumpy closed surface of 2 n (n - 1) faces in front of `camera_for_blobs`."""
-    a = torch.linspace(0, torch.pi, n + 1)[1:-1, None]
-    b = torch.linspace(0, 2 * torch.pi, n + 1)[:-1]
-    ring = torch.stack([a.sin() * b.cos(), a.sin() * b.sin(), a.cos().expand(-1, n)], -1).reshape(-1, 3)
-    points = torch.cat([ring, torch.tensor([[0.0, 0, 1], [0, 0, -1]])])
-    radius = 0.08 * (1 + 0.3 * torch.sin(7 * points[:, :1] + 1) * torch.cos(5 * points[:, 1:2]))
-    i, j = torch.arange(n - 2)[:, None] * n, torch.arange(n)
-    k = (j + 1) % n
-    quads = torch.stack([i + j, i + n + j, i + n + k, i + k], -1).reshape(-1, 4)
-    caps = [torch.stack([torch.full_like(j, len(ring)), j, k], -1)]
-    caps += [torch.stack([torch.full_like(j, len(ring) + 1), (n - 2) * n + k, (n - 2) * n + j], -1)]
-    faces = torch.cat([quads[:, (0, 1, 2)], quads[:, (0, 2, 3)], *caps])
-    turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.9, 0.4], [0.9, 0, -0.7], [-0.4, 0.7, 0]]))
-    return (points * radius) @ turn.T + torch.tensor([0.01, -0.02, 0.5]), faces
-
-
-def blobs(count):
-    points, faces = blob()
-    vertices = torch.stack([points + torch.tensor([0.01 * i, 0.02 * i, 0.05 * i]) for i in range(count)])
-    camera = torch.tensor([[300.0, 3.0, 70.0], [0, 280.0, 60.0], [0, 0, 1]]).expand(count, 3, 3)
-    return vertices, faces, camera
+from zoo.hands.render import NEAR, Lights, render, supersample, vertex_normals
 
 
 @BACKENDS
@@ -216,45 +165,6 @@ def test_autocast_and_gradients_change_nothing(backend):
     assert all(torch.equal(a, b) for a, b in zip(plain, lower, strict=True))
 
 
-@needs_gl
-def test_the_backends_agree():
-    vertices, faces, camera = blobs(3)
-    parts = (torch.arange(vertices.shape[1]) * 16) // vertices.shape[1]
-    colors = vertices.new_tensor([[0.9, 0.6, 0.5], [0.3, 0.5, 0.9]])[torch.arange(vertices.shape[1]) % 2][None]
-    gl, plain = (
-        render(vertices, faces, camera, (120, 140), colors=colors, parts=parts, backend=b) for b in ("gl", "torch")
-    )
-    both = gl.mask & plain.mask
-    assert both.sum() > 10_000
-    assert both.sum() / (gl.mask | plain.mask).sum() > 0.995
-    inside = both & ~torch.nn.functional.max_pool2d((~both).float(), 3, 1, 1).bool()
-    assert (gl.depth - plain.depth)[inside].abs().max() < 1e-3
-    assert (gl.parts != plain.parts)[both].float().mean() < 1e-3
-    difference = (gl.color.int() - plain.color.int()).abs().amax(1)[inside]
-    assert (difference > 2).float().mean() < 1e-3
-
-
-@needs_gl
-def test_the_backends_agree_on_any_lights():
-    vertices, faces, camera = blobs(1)
-    for count, specular in ((0, 0.3), (1, 0.0), (8, 0.2)):
-        directions = tuple((float(i) - 3.3, 1.0, -0.5) for i in range(count))
-        lights = Lights(directions=directions, colors=((0.2, 0.1, 0.15),) * count, specular=specular)
-        gl, plain = (render(vertices, faces, camera, (60, 70), lights=lights, backend=b) for b in ("gl", "torch"))
-        assert ((gl.color.int() - plain.color.int()).abs() > 2).float().mean() < 2e-3
-
-
-@needs_gl
-def test_gl_forgets_nothing_when_sizes_and_meshes_change():
-    vertices, faces, camera = blobs(1)
-    first = render(vertices, faces, camera, (120, 140), backend="gl")
-    for side in range(20, 26):
-        render(*rectangle(2.0, 2.0, 9.0, 9.0), CAMERA, (side, side), backend="gl")
-    big = torch.cat([faces] * 5)
-    assert torch.equal(render(vertices, big, camera, (120, 140), backend="gl").color, first.color)
-    assert torch.equal(render(vertices, faces, camera, (120, 140), backend="gl").color, first.color)
-
-
 def test_supersampling_keeps_the_view():
     points, faces = rectangle(9.5, 5.5, 19.5, 12.5)
     small = render(points, faces, CAMERA, (30, 40), backend="torch").mask
@@ -287,83 +197,3 @@ def test_mistakes_are_named():
         render(points, faces, CAMERA, (8, 8), parts=torch.tensor([0, 1, 2, -3]))
     with pytest.raises(ValueError, match="as many of both"):
         Lights(directions=((0.0, 0.0, -1.0),), colors=())
-
-
-def test_without_gl_auto_draws_with_torch_says_so_once_and_gl_says_why(monkeypatch, caplog):
-    monkeypatch.setattr(render_gl, "problem", lambda: "no OpenGL context could be made (for this test).")
-    points, faces = rectangle(5.0, 5.0, 15.0, 15.0)
-    with caplog.at_level("INFO", "zoo"):
-        for _ in range(2):
-            assert render(points, faces, CAMERA, (30, 40)).mask.any()
-    assert [record.getMessage() for record in caplog.records].count(
-        "Rendering with torch, which is slower: no OpenGL context could be made (for this test)."
-    ) == 1
-    with pytest.raises(RuntimeError, match=r"for this test.*backend='torch'"):
-        render(points, faces, CAMERA, (30, 40), backend="gl")
-
-
-def test_a_machine_without_the_library_or_the_driver_draws_with_torch(monkeypatch):
-    def create_context(**_):
-        raise RuntimeError("libEGL.so.1 not loaded")
-
-    points, faces = rectangle(5.0, 5.0, 15.0, 15.0)
-    for module, fix in ((None, r"pip install 'hand-model-zoo\[render\]'"), (create_context, "libEGL.so.1.*libegl1")):
-        fake = None if module is None else SimpleNamespace(create_context=module)
-        monkeypatch.setitem(sys.modules, "moderngl", fake)
-        monkeypatch.setattr(render_gl, "_here", threading.local())
-        assert re.search(fix, gl_problem())
-        assert render(points, faces, CAMERA, (30, 40)).mask.any()
-
-
-def test_a_worker_forked_under_a_threaded_driver_draws_with_torch(monkeypatch):
-    monkeypatch.setattr(render_gl, "_first", {"pid": os.getpid() + 1, "threaded": True})
-    monkeypatch.setattr(render_gl, "_here", threading.local())
-    assert "spawn" in gl_problem()
-    points, faces = rectangle(5.0, 5.0, 15.0, 15.0)
-    assert render(points, faces, CAMERA, (30, 40)).mask.any()
-
-
-@needs_gl
-def test_every_thread_has_its_own_context():
-    vertices, faces, camera = blobs(1)
-    draw = partial(render, vertices, faces, camera, (24, 28), backend="gl")
-    expected = draw()
-    with ThreadPoolExecutor(2) as pool:
-        others = [future.result() for future in [pool.submit(draw) for _ in range(4)]]
-    assert all(torch.equal(other.color, expected.color) for other in others)
-
-
-class Pictures(Dataset):
-    """Draws in whichever process asks."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        vertices, faces, camera = blobs(1)
-        return render(vertices, faces, camera, (24, 28)).mask[0], os.getpid()
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
-def test_workers_draw_after_their_parent_has(method):
-    expected, parent = Pictures()[0]
-    loader = DataLoader(Pictures(), batch_size=2, num_workers=1, multiprocessing_context=method, timeout=60)
-    for masks, pids in loader:
-        assert torch.equal(masks, expected.expand_as(masks))
-        assert (pids != parent).all()
-
-
-@needs_gl
-@pytest.mark.slow
-def test_a_hand_sized_mesh_takes_at_most_five_milliseconds():
-    import time
-
-    vertices, faces, camera = blobs(16)
-    camera = supersample(camera, 4)
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        render(vertices, faces, camera, (512, 512), backend="gl")
-        times.append((time.process_time() - start) / 16)
-    assert min(times) < 0.005
