@@ -15,7 +15,7 @@ class HandBatch(TypedDict):
     image: Images  # (m, 3, s, s) RGB in [0, 1]; m = has_image.sum(), possibly 0
     has_image: Mask  # (b,)
     vertices: Vertices  # (b, 778, 3) metres
-    has_mesh: Mask  # (b,) False: vertices are a placeholder and must not be used
+    has_mesh: Mask  # (b,) False: the row has no mesh label, and what vertices hold there is never read
     joints: Joints  # (b, 21, 3) metres, regressed from the mesh where there is one
     joints_valid: JointMask  # (b, 21)
     joints2d: Joints2D  # (b, 21, 2) crop coordinates: -1 left/top edge, 1 right/bottom edge

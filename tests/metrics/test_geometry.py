@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.linalg import orthogonal_procrustes
+from freihand_formula import freihand
 
 from zoo.metrics.geometry import APD, AUC, MPJPE, MPVPE, PAMPJPE, PAMPVPE, FScore
 from zoo.metrics.hand_scores import HandScores
@@ -20,14 +20,6 @@ def hands():
 
 def errors(predicted, target):
     return np.linalg.norm(np.asarray(predicted) - np.asarray(target), axis=-1)
-
-
-def freihand(target, predicted):
-    mean = target.mean(0)
-    a, b = target - mean, predicted - predicted.mean(0)
-    size_a, size_b = np.linalg.norm(a) + 1e-8, np.linalg.norm(b) + 1e-8
-    rotation, scale = orthogonal_procrustes(a / size_a, b / size_b)
-    return (b / size_b) @ rotation.T * scale * size_a + mean
 
 
 def aligned(predicted, target):

@@ -74,7 +74,7 @@ class HandScores:
         self._add("mpjpe_mm", "auc_joints", distances(joints, true_joints), joints_valid & rooted[:, None])
         self._add("pa_mpjpe_mm", "pa_auc_joints", distances(moved, true_joints), reliable(joints_valid))
 
-        kept = has_mesh.nonzero()[:, 0]  # the search for neighbours is too dear for placeholders
+        kept = has_mesh.nonzero()[:, 0]  # before the search for neighbours, which costs most
         vertices, true_vertices, rooted = vertices[kept], true_vertices[kept], rooted[kept]
         aligned = procrustes(vertices, true_vertices, None, self.allow_reflection)
         self.mirrored.update(aligned.mirrored)
