@@ -76,6 +76,12 @@ def test_the_cases_that_draw_and_train_agree(tmp_path):
         assert case.disagreement() <= case.tolerance
 
 
+def test_the_renderers_draw_the_same_silhouette():
+    case = bench_cases.rendering(2, 64)
+    assert case.disagreement is None or case.disagreement() <= 0.01
+    case.ours()
+
+
 def test_bench_prints_a_table_and_writes_json(tmp_path, capsys):
     threads = torch.get_num_threads()
     try:

@@ -26,7 +26,7 @@ def bench(
 
     Args:
         suite: Which cases; cpu is the only suite so far.
-        only: One of chebconv64, chebconv128, hand, ddim, step, loader, or a list such as [hand,ddim].
+        only: One of chebconv64, chebconv128, hand, ddim, step, loader, render, or a list such as [hand,ddim].
         threads: Of torch and OpenCV.
         seconds: For a case, unless its ratio is steady earlier.
         json: Where all numbers go, with versions.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -192,6 +192,28 @@ def loader(folder: Path, batch: int = 64) -> Case:
     )  # fmt: skip
 
 
+def rendering(batch: int = 16, size: int = 512) -> Case:
+    """Flat hands drawn with OpenGL, where it works, against the renderer in plain torch; else torch alone."""
+    from zoo.hands.openhand import OpenHand
+    from zoo.hands.render import Rendered, gl_problem, render
+
+    hand = OpenHand()
+    upright = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    vertices = (hand.template @ upright.T + torch.tensor([0.0, 0.08, 0.5])).expand(batch, -1, -1)
+    middle = (size - 1) / 2
+    camera = torch.tensor([[1.75 * size, 0.0, middle], [0.0, 1.75 * size, middle], [0.0, 0.0, 1.0]])
+
+    def draw(backend: Literal["gl", "torch"]) -> Rendered:
+        return render(vertices, hand.faces, camera.expand(batch, 3, 3), (size, size), backend=backend)
+
+    if gl_problem() is not None:
+        return Case("render (torch)", f"b={batch} {size} px", lambda: draw("torch"), items=batch, unit="pictures")
+    return Case(
+        "render (gl)", f"b={batch} {size} px", lambda: draw("gl"), lambda: draw("torch"), "ours in torch",
+        lambda: float((draw("gl").mask != draw("torch").mask).float().mean()), 1e-3, batch, "pictures",
+    )  # fmt: skip
+
+
 def cpu_suite(folder: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
     """The cases of `--suite cpu`, by the word that `--only` takes."""
     yield "chebconv64", lambda: chebconv(64)
@@ -200,6 +222,7 @@ def cpu_suite(folder: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
     yield "ddim", ddim
     yield "step", training_step
     yield "loader", lambda: loader(folder)
+    yield "render", rendering
 
 
 def _relative(ours: list[Tensor], peer: list[Tensor]) -> float:
