@@ -150,3 +150,76 @@ def test_opencv_moves_the_picture_as_the_points_move(mirrored):
     rows, columns = np.indices(moved.shape)
     blob = torch.tensor([(moved * columns).sum(), (moved * rows).sum()]).float() / moved.sum()
     torch.testing.assert_close(blob, camera.apply_affine(affine, torch.tensor([[70.0, 30]]))[0], atol=0.1, rtol=0)
+
+
+def weak_scene(noise: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(3)
+    points = 0.05 * torch.randn(40, 21, 3, generator=g) + torch.randn(40, 1, 3, generator=g)
+    scale, shift = 200 + 1000 * torch.rand(40, generator=g), 300 * torch.randn(40, 2, generator=g)
+    pixels = scale[:, None, None] * points[..., :2] + shift[:, None]
+    return points, pixels + noise * torch.randn(40, 21, 2, generator=g), scale, shift
+
+
+@pytest.mark.parametrize("iterations", [0, 8])
+def test_weak_perspective_is_exact_on_clean_data(iterations):
+    points, pixels, scale, shift = weak_scene()
+    weights = torch.ones(40, 21)
+    weights[:, 3:9] = 0
+    points[:, 3] = torch.nan
+    pixels[:, 4] = torch.inf
+    found = camera.fit_weak_perspective(points, pixels, weights, iterations)
+    torch.testing.assert_close(found.scale, scale, rtol=1e-3, atol=0)
+    torch.testing.assert_close(found.project(points)[:, 9:], pixels[:, 9:], rtol=0, atol=0.05)
+    wide = camera.fit_weak_perspective(points[:, None].double(), pixels[:, None].double(), weights[:, None])
+    torch.testing.assert_close(wide.scale[:, 0], scale.double(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(wide.translation[:, 0], shift.double(), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("where", ["anywhere", "together"])
+def test_weak_perspective_ignores_a_third_of_outliers(where):
+    points, pixels, scale, _ = weak_scene(noise=0.5)
+    clean = pixels.clone()
+    g = torch.Generator().manual_seed(4)
+    far = 500 * torch.randn(40, 6, 2, generator=g)
+    pixels[:, ::3][:, :6] += far if where == "anywhere" else far[:, :1]
+    found = camera.fit_weak_perspective(points, pixels, torch.ones(40, 21))
+    error = (found.project(points) - clean).norm(dim=-1)
+    assert error.mean(-1).max() < 1.5
+    assert (found.scale / scale - 1).abs().max() < 0.03
+
+
+def test_weak_perspective_heeds_confidence():
+    points, pixels, scale, _ = weak_scene()
+    pixels[:, :12] += torch.tensor([80.0, -30.0])  # the majority by number
+    weights = torch.ones(40, 21)
+    weights[:, :12] = 0.1
+    torch.testing.assert_close(camera.fit_weak_perspective(points, pixels, weights).scale, scale, rtol=1e-3, atol=0)
+
+
+def test_weak_perspective_is_least_squares_where_no_residual_stands_out():
+    points, pixels, *_ = weak_scene(noise=2)
+    found = camera.fit_weak_perspective(points, pixels, torch.ones(40, 21))
+    x, u = (p - p.mean(1, keepdim=True) for p in (points[..., :2], pixels))
+    plain = (x * u).sum((1, 2)) / (x * x).sum((1, 2))
+    assert (found.scale / plain - 1).abs().max() < 0.02
+
+
+def test_weak_perspective_has_no_gradient_and_is_always_finite_and_positive():
+    points, pixels, *_ = weak_scene()
+    points.requires_grad_()
+    found = camera.fit_weak_perspective(points, pixels, torch.ones(40, 21))
+    assert not found.scale.requires_grad
+    assert found.project(points).requires_grad
+    bad = (
+        (points, pixels, torch.zeros(40, 21)),
+        (points, pixels, torch.eye(21)[0].expand(40, 21)),
+        (points, -pixels, torch.ones(40, 21)),
+        (torch.zeros(40, 21, 3), pixels, torch.ones(40, 21)),
+        (points, torch.zeros(40, 21, 2), torch.ones(40, 21)),
+        (points[:, :1], pixels[:, :1], torch.ones(40, 1)),
+    )
+    for case in bad:
+        found = camera.fit_weak_perspective(*case)
+        assert found.scale.isfinite().all()
+        assert found.translation.isfinite().all()
+        assert (found.scale > 0).all()

@@ -5,6 +5,7 @@ camera frame, a rotation about the optical axis and perhaps a mirror: `A project
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,6 +16,21 @@ Pixels = Float[Tensor, "*#b n 2"]
 Affine = Float[Tensor, "*#b 2 3"]  # pixels of the image to pixels of the crop
 Matrix = Float[Tensor, "*#b 3 3"]
 Each = Float[Tensor, "*#b"]
+
+PAIRS = 16  # partners of each point for a first scale: 30 % of outliers spoil half of the pairs, never the median
+NEAR, FAR = 0.25, 4.0  # bounds of a fitted scale over the ratio of sizes
+FLOOR = 0.01  # of the size in pixels: residuals below it all count fully
+
+
+class WeakPerspective(NamedTuple):
+    """A camera without depth: `scale * (x, y) + translation`."""
+
+    scale: Float[Tensor, "*b"]  # pixels a metre
+    translation: Float[Tensor, "*b 2"]  # pixels
+
+    def project(self, points: Points) -> Float[Tensor, "... n 2"]:
+        """Metres to pixels; differentiable in the points."""
+        return self.scale[..., None, None] * points[..., :2] + self.translation[..., None, :]
 
 
 def project(points: Points, intrinsics: Matrix) -> Float[Tensor, "... n 2"]:
@@ -57,6 +73,57 @@ def place(
     spread = (centred * (rays - mean_ray)).sum((-2, -1)).clamp_min(1e-12)
     depth = -(centred * (right - mean_right)).sum((-2, -1)) / spread
     return torch.cat(((mean_right + mean_ray * depth[..., None, None]).squeeze(-2), depth[..., None]), -1)
+
+
+@torch.no_grad()
+def fit_weak_perspective(
+    points: Points, pixels: Pixels, weights: Float[Tensor, "*#b n"], iterations: int = 8
+) -> WeakPerspective:
+    """The weak perspective that most of the points agree on; carries no gradient.
+
+    Starts at weighted medians (Theil and Sen's slope), then reweighted least squares of Geman and McClure's loss,
+    whose width follows the median residual. The scale stays positive, also where points and pixels do not agree.
+
+    Args:
+        points: Metres, any origin, camera frame orientation.
+        pixels: Where they were seen.
+        weights: Confidence; points with 0 are never read, rows without any give a finite camera.
+        iterations: Of reweighting; 0 leaves the medians.
+
+    Returns:
+        Scale and translation.
+    """
+    full = torch.promote_types(torch.promote_types(points.dtype, pixels.dtype), torch.float32)
+    w = weights.to(full).clamp_min(0)
+    x, u = (torch.where(w[..., None] > 0, p.to(full), 0.0) for p in (points[..., :2], pixels))
+    x, u = x + torch.zeros_like(u), u + torch.zeros_like(x)
+    w = w + torch.zeros_like(x[..., 0])
+    sizes = [_median((p - _median(p.mT, w[..., None, :])[..., None, :]).norm(dim=-1), w) for p in (x, u)]
+    size = sizes[1].clamp_min(1e-6)
+    ratio = size / sizes[0].clamp_min(1e-6)
+    n = x.shape[-2]
+    partner = (
+        torch.arange(n, device=x.device) + torch.arange(1, max(1, min(n // 2, PAIRS)) + 1, device=x.device)[:, None]
+    )
+    partner = partner % n  # (pairs, n)
+    dx, du = (x.unsqueeze(-3) - x[..., partner, :]), (u.unsqueeze(-3) - u[..., partner, :])
+    length = dx.norm(dim=-1)
+    slope = (dx * du).sum(-1) / length.square().clamp_min(1e-12)
+    scale = _median(slope.flatten(-2), (w.unsqueeze(-2) * w[..., partner] * length).flatten(-2))
+    scale = scale.clamp(NEAR * ratio, FAR * ratio)
+    shift = _median((u - scale[..., None, None] * x).mT, w[..., None, :])
+    for _ in range(iterations):
+        error = (u - scale[..., None, None] * x - shift[..., None, :]).norm(dim=-1)
+        width = (2 * _median(error, w)).clamp_min(FLOOR * size)[..., None].square()
+        share = w * (width / (width + error.square())).square()
+        share = (share / share.sum(-1, keepdim=True).clamp_min(1e-20))[..., None]
+        mean_x, mean_u = (share * x).sum(-2), (share * u).sum(-2)
+        centred = share * (x - mean_x[..., None, :])
+        spread = (centred * x).sum((-2, -1))
+        found = (centred * u).sum((-2, -1)) / spread.clamp_min(1e-12)
+        scale = torch.where(spread > 1e-12, found, scale).clamp(NEAR * ratio, FAR * ratio)
+        shift = mean_u - scale[..., None] * mean_x
+    return WeakPerspective(scale, shift)
 
 
 def square_box(
@@ -206,3 +273,11 @@ def denormalize_pixels(coordinates: Float[Tensor, "*b n 2"], size: Sequence[int]
 
 def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
     return (matrices.unsqueeze(-3) * vectors.unsqueeze(-2)).sum(-1)  # a sum, which autocast never rounds
+
+
+def _median(values: Tensor, weights: Tensor) -> Tensor:
+    """Weighted, over the last dimension."""
+    values, order = values.sort(dim=-1)
+    below = weights.expand_as(order).gather(-1, order).cumsum(-1)
+    middle = (below < below[..., -1:] / 2).sum(-1, keepdim=True).clamp_max(values.shape[-1] - 1)
+    return values.gather(-1, middle).squeeze(-1)
