@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zoo.diffusion import Denoise, Estimate
+from zoo.diffusion import Denoise, Estimate, NoiseSchedule
 from zoo.guidance.base import Guidance
 from zoo.shapes import Signal, Time
 
@@ -17,7 +17,7 @@ class ClassifierFree(Guidance):
 
     scale: float = 1.5
 
-    def __call__(self, denoise: Denoise, unconditional: Denoise) -> Denoise:
+    def __call__(self, denoise: Denoise, unconditional: Denoise, schedule: NoiseSchedule) -> Denoise:
         if self.scale == 1:
             return denoise
 

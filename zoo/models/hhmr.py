@@ -5,7 +5,7 @@ CVPR 2024.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -18,7 +18,7 @@ from zoo.denoisers.base import Denoiser
 from zoo.denoisers.mesh_unet import MeshUNet
 from zoo.diffusion import Denoise, Estimate, NoiseSchedule
 from zoo.encoders.multimodal import HandConditioner
-from zoo.guidance.base import Guidance, guided
+from zoo.guidance.base import Diverged, Guidance, guided
 from zoo.hands.model import HandModel
 from zoo.hands.openhand import OpenHand
 from zoo.losses import MeshLosses, face_edges
@@ -26,7 +26,9 @@ from zoo.models.base import Method
 from zoo.models.schedule import warm_cosine
 from zoo.samplers.base import Sampler
 from zoo.samplers.ddim import DDIM
-from zoo.shapes import Scalar, Vertices
+from zoo.shapes import Float, Scalar, Vertices
+
+LARGEST = 5.0  # of the normalised signal; hands reach about 2
 
 
 def _adamw(parameters: Any) -> torch.optim.Optimizer:
@@ -131,19 +133,46 @@ class HHMR(Method):
         return torch.rand(n, device=self.device)
 
     def sample(
-        self, given: Given, n: int = 1, generator: torch.Generator | None = None, batch_size: int | None = None
+        self,
+        given: Given,
+        n: int = 1,
+        generator: torch.Generator | None = None,
+        batch_size: int | None = None,
+        guidance: Sequence[Guidance] = (),
     ) -> Hands:
-        """As `Method.sample`. The condition is computed once, however many steps and hypotheses."""
+        """As `Method.sample`. The condition is computed once, however many steps and hypotheses.
+
+        Works under inference mode and no_grad: guidance that needs gradients takes them, and nothing else does.
+
+        Args:
+            given: The conditions; empty for none.
+            n: Hypotheses for each row.
+            generator: Source of randomness, on the model's device; the global one when None.
+            batch_size: Rows, needed when nothing is given.
+            guidance: After the model's own, first to last; a KnownPart goes last. Observations have as many rows as
+                the conditions, and lie in the same crop.
+
+        Raises:
+            Diverged: When guidance was too strong for some rows; it carries the hands of the others.
+        """
         rows = batch_size or rows_of(given)
-        with torch.no_grad():
+        guides = [*self.guidance, *guidance]
+        gradients = any(guide.needs_gradient for guide in guides)
+        with torch.inference_mode(torch.is_inference_mode_enabled() and not gradients), torch.no_grad():
+            if gradients:
+                given = outside_inference(given)
             condition = self.conditioner(given, rows).repeat(n)
             nothing = self.conditioner.null(rows * n)
             noise = torch.randn(rows * n, len(self.hand.template), 3, generator=generator, device=self.device)
-            denoise = guided(self.denoise(condition), self.denoise(nothing), self.guidance)
-            clean = self.sampler(denoise, noise, self.schedule, generator)
-        vertices = torch.unflatten(clean.float() * self.scale, 0, (rows, n))
-        vertices = vertices - self.hand.regress(vertices)[..., :1, :]
-        return Hands(vertices=vertices, joints=self.hand.regress(vertices))
+            denoise = guided(self.denoise(condition), self.denoise(nothing), guides, self.schedule)
+            clean = self.sampler(denoise, noise, self.schedule, generator).float()
+            vertices = torch.unflatten(clean * self.scale, 0, (rows, n))
+            if not any(guide.anchored for guide in guides):
+                vertices = vertices - self.hand.regress(vertices)[..., :1, :]
+            hands = Hands(vertices=vertices, joints=self.hand.regress(vertices))
+            if guides:
+                refuse_diverged(torch.unflatten(clean, 0, (rows, n)), hands)
+        return hands
 
     def denoise(self, condition: Condition) -> Denoise:
         """The network under a condition, as samplers and guidance see it."""
@@ -206,6 +235,23 @@ def only(given: Given, name: str) -> Given:
     """One condition of several: skeleton3d, skeleton2d or image."""
     kept: Given = {key: given[key] for key in FIELDS[name] if key in given}  # type: ignore[literal-required,assignment]
     return kept
+
+
+def outside_inference(given: Given) -> Given:
+    """The same conditions as tensors that autograd may keep."""
+    copied = {name: value.clone() for name, value in cast(dict[str, Tensor], given).items()}
+    return cast(Given, copied)
+
+
+def refuse_diverged(clean: Float[Tensor, "b n 778 3"], hands: Hands) -> None:
+    """Raises when a signal is not finite, or several times larger than any hand."""
+    which = ~(clean.abs().flatten(2).amax(-1) <= LARGEST)  # NaN too
+    if not bool(which.any()):
+        return
+    hide = which[..., None, None]
+    for name in ("vertices", "joints"):
+        hands[name] = hands[name].masked_fill(hide, torch.nan)
+    raise Diverged(which.any(1).nonzero().flatten().tolist(), which, hands)
 
 
 def rows_of(given: Given) -> int:
