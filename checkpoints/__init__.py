@@ -2,5 +2,6 @@
 
 from checkpoints.load import find, load, names, read
 from checkpoints.save import save
+from checkpoints.shipping import manifest, ship
 
-__all__ = ["find", "load", "names", "read", "save"]
+__all__ = ["find", "load", "manifest", "names", "read", "save", "ship"]

@@ -1,6 +1,7 @@
 """From a name, a run folder, a `.ckpt` file or a released folder to a model. Nothing is unpickled."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from checkpoints.precision import whole
 from zoo.models.base import Method
 from zoo.registry import build, nearest
 
@@ -66,7 +68,7 @@ def load(ckpt: str | Path, **overrides: Any) -> Method:
         overrides: Constructor arguments that differ from those the weights were trained with; dots for nested ones.
     """
     weights = read(ckpt)
-    model = build(weights.config, **overrides)
+    model = build(offline(weights.config), **overrides)
     missing, unexpected = model.load_state_dict(weights.state, strict=False)
     if missing or unexpected:
         raise ValueError(
@@ -77,13 +79,26 @@ def load(ckpt: str | Path, **overrides: Any) -> Method:
     return model.eval()
 
 
+def offline(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same configuration, with no part that fetches pretrained weights: its weights come with it."""
+
+    def settled(value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {name: settled(part, name) for name, part in value.items()}
+        return False if key == "pretrained" else value
+
+    result: dict[str, Any] = settled(config)
+    return result
+
+
 def _released(folder: Path) -> Weights:
     lines = [line.split(maxsplit=1) for line in (folder / "SHA256SUMS").read_text().splitlines() if line]
     sums = {name: digest for digest, name in lines}
     for name in ("model.safetensors", "model.yaml"):
         if sums.get(name) != sha256(folder / name):
             raise ValueError(f"{folder / name} is damaged: its sha256 is not the one in SHA256SUMS. Copy it again.")
-    return Weights(yaml.safe_load((folder / "model.yaml").read_text()), load_file(folder / "model.safetensors"))
+    state = whole(load_file(folder / "model.safetensors"))
+    return Weights(yaml.safe_load((folder / "model.yaml").read_text()), state)
 
 
 def _trained(path: Path) -> Weights:

@@ -12,18 +12,23 @@ from torch import Tensor
 
 from checkpoints.load import read, sha256
 
+FILES = ("model.safetensors", "model.yaml", "README.md")
 
-def save(folder: str | Path, config: Mapping[str, Any], state: Mapping[str, Tensor], card: str) -> Path:
-    """Releases weights. The folder appears whole or not at all, and an existing one is not replaced.
+
+def save(
+    folder: str | Path, config: Mapping[str, Any], state: Mapping[str, Tensor], card: str, *, replace: bool = False
+) -> Path:
+    """Releases weights. The folder appears whole or not at all.
 
     Args:
         folder: To be made.
         config: `class_path` and `init_args` that build the model.
-        state: Its tensors.
+        state: Its tensors, in the precision that they are to have in the file.
         card: What the weights are, trained on what, how good, under which licence; Markdown.
+        replace: Whether an existing folder makes way; an error otherwise.
     """
     target = Path(folder)
-    if target.exists():
+    if target.exists() and not replace:
         raise FileExistsError(f"{target} exists. Released weights are not replaced: give another folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -32,10 +37,12 @@ def save(folder: str | Path, config: Mapping[str, Any], state: Mapping[str, Tens
         # clones, because safetensors refuses tensors that share memory
         save_file({key: value.detach().cpu().clone().contiguous() for key, value in state.items()},
                   temporary / "model.safetensors")  # fmt: skip
+        os.chmod(temporary / "model.safetensors", 0o644)  # safetensors makes files that only their owner can read
         (temporary / "model.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
         (temporary / "README.md").write_text(card.rstrip() + "\n")
-        files = ("model.safetensors", "model.yaml", "README.md")
-        (temporary / "SHA256SUMS").write_text("".join(f"{sha256(temporary / name)}  {name}\n" for name in files))
+        (temporary / "SHA256SUMS").write_text("".join(f"{sha256(temporary / name)}  {name}\n" for name in FILES))
+        if target.exists():
+            shutil.rmtree(target)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -17,7 +17,8 @@ OWN = {
     "doctor": "what works on this machine, and how to fix what does not",
     "data": "synth, check or draw a dataset",
     "sample": "generate hands, or fit hands to 2D or 3D skeletons",
-    "bench": "measured speed against other implementations",
+    "bench": "measured speed against other implementations, and the tables of the paper",
+    "release": "turn a run into weights that ship",
 }
 
 

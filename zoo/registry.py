@@ -74,6 +74,11 @@ def option(argv: Sequence[str], name: str) -> str | None:
     return _take(list(argv), name)[1]
 
 
+def without(argv: Sequence[str], name: str) -> list[str]:
+    """A command line without `--name value` and `--name=value`."""
+    return _take(list(argv), name)[0]
+
+
 def resolve(argv: Sequence[str]) -> list[str]:
     """Turns the names in a trainer command line into files, and moves them in front of every other option.
 

@@ -4,10 +4,13 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from zoo.__main__ import OWN, TRAINER
 from zoo.registry import find, names
 
 PARTS = ("encoders", "denoisers", "samplers", "guidance")
+SCORE, GIVEN = "pa_mpvpe_mm/", ("skeleton3d", "skeleton2d", "image")
 
 
 def list_zoo() -> None:
@@ -46,10 +49,12 @@ def classes(part: Path) -> Iterator[tuple[str, str]]:
 
 
 def weights(shipped: Path) -> Iterator[tuple[str, str]]:
-    """Weights that ship, and the first line of their cards."""
-    for path in sorted(shipped.glob("*/model.safetensors")):
-        card = (path.parent / "README.md").read_text().lstrip("# ")
-        yield path.parent.name, card.partition("\n")[0]
+    """Weights that ship: size, and the error from each condition."""
+    manifest = shipped / "manifest.yaml"
+    for name, facts in ((yaml.safe_load(manifest.read_text()) or {}) if manifest.is_file() else {}).items():
+        errors = {key.partition("/")[2]: value for key, value in facts["scores"].items() if key.startswith(SCORE)}
+        said = ", ".join(f"{value:.2f} from {given}" for given, value in errors.items() if given in GIVEN)
+        yield name, f"{facts['bytes'] / 1e6:.1f} MB" + (f"; PA-MPVPE in mm: {said}" if said else "")
 
 
 COMMANDS = list_zoo

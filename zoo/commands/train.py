@@ -21,6 +21,7 @@ from callbacks.scores import Scores
 from callbacks.throughput import Throughput
 from callbacks.tracker import make_loggers
 from datamodules.base import HandData
+from zoo import registry
 from zoo.attention import Attention
 from zoo.commands import folder
 from zoo.commands.memory import keep_pages
@@ -29,7 +30,7 @@ from zoo.commands.predictions import Predictions
 from zoo.commands.speech import speaking
 from zoo.models.base import Method
 from zoo.parts import import_parts
-from zoo.registry import UsageError, name_of, option, resolve
+from zoo.registry import UsageError, class_path, name_of, names, option, resolve, without
 
 COMMANDS = ("fit", "validate", "test", "predict")
 # Option group, callback, and its arguments that lie in the run folder. In this order they are called.
@@ -89,7 +90,8 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Claims the run folder before anything slow happens."""
         options = self.config[self.command]
-        drop_image_branch(options)
+        if not (options.ckpt and has_image_branch(checkpoints.read(options.ckpt).config)):
+            drop_image_branch(options)
         unfuse_optimizer(options)
         self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
         self.data_name = name_of("data", options.data.class_path, option(self.words, "data"))
@@ -119,7 +121,7 @@ class ZooCLI(LightningCLI):
         """Says what runs, and hands the checkpoint over."""
         options = self.config_init[self.command]
         if self.ckpt is not None and self.ckpt.is_dir():
-            self.model.load_state_dict(checkpoints.read(self.ckpt).state)
+            start_from(self.model, self.ckpt, learns=self.command == "fit")
         elif self.ckpt is not None:
             options.ckpt_path, options.weights_only = str(self.ckpt), True
         if self.command == "predict":
@@ -168,11 +170,38 @@ def unfuse_optimizer(options: Namespace) -> None:
 
 
 def with_model(words: list[str]) -> list[str]:
-    """Without `--model`, the checkpoint says which model it is."""
-    ckpt = option(words, "ckpt")
-    if ckpt is None or option(words, "model") is not None or option(words, "config") is not None:
+    """With a checkpoint the model is built as it was trained, unless `--model` is another one."""
+    ckpt, named = option(words, "ckpt"), option(words, "model")
+    if ckpt is None or option(words, "config") is not None or (named is not None and named not in names("model")):
         return words
-    return [*words, f"--model={json.dumps(checkpoints.read(ckpt).config)}"]
+    config = checkpoints.read(ckpt).config
+    built = str(config["class_path"]).rpartition(".")[2]
+    if named is not None and class_path("model", named).rpartition(".")[2] != built:
+        return words
+    name = name_of("model", built, named or Path(ckpt).name)
+    defaults = registry.folder("model") / "runs" / f"{name}.yaml"
+    first = [f"--config={defaults}"] if defaults.is_file() else []
+    return [words[0], *first, *without(words[1:], "model"), f"--model={json.dumps(config)}"]
+
+
+def has_image_branch(config: dict[str, Any]) -> bool:
+    """Whether a model's configuration has an image branch."""
+    conditioner = config.get("init_args", {}).get("conditioner") or {}
+    return (conditioner.get("init_args") or {}).get("image") is not None
+
+
+def start_from(model: Method, released: Path, learns: bool) -> None:
+    """Puts released weights into a model; one that learns may have an image branch that the weights do not know."""
+    missing, unexpected = model.load_state_dict(checkpoints.read(released).state, strict=False)
+    new = [name for name in missing if name.startswith("conditioner.parts.image.")]
+    if unexpected or len(new) < len(missing) or (missing and not learns):
+        raise ValueError(
+            f"The weights in {released} do not fit this model: {len(missing)} tensors missing "
+            f"({', '.join(missing[:2])}), {len(unexpected)} unexpected ({', '.join(unexpected[:2])}). "
+            "Leave the --model options out: the weights know their model."
+        )
+    if new:
+        print(f"The image branch is new; everything else starts from {released}.")
 
 
 @contextmanager

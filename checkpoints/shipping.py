@@ -1,0 +1,96 @@
+"""Weights that ship with the project: a folder each, and a manifest of them all."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checkpoints.load import SHIPPED, Weights, offline, sha256
+from checkpoints.precision import halved
+from checkpoints.save import save
+
+LARGEST = 20_000_000  # bytes of a file that every clone and every wheel carries
+MEASURES = ("pa_mpvpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "apd_mm", "si_percent")
+GIVEN = {"skeleton3d": "3D joints", "skeleton2d": "2D joints", "image": "image", "none": "nothing"}
+
+
+def manifest(folder: Path = SHIPPED) -> dict[str, dict[str, Any]]:
+    """What `manifest.yaml` says, by name; empty when there is none."""
+    path = folder / "manifest.yaml"
+    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+
+
+def ship(
+    name: str,
+    weights: Weights,
+    facts: Mapping[str, Any],
+    scores: Mapping[str, float],
+    *,
+    folder: Path = SHIPPED,
+    replace: bool = False,
+) -> Path:
+    """Puts weights, in half precision, among those that ship, and into the manifest.
+
+    Args:
+        name: What they will be called.
+        weights: As `read` gives them.
+        facts: Licence, data, steps, time, hardware, command, scored_on and limits: text, for manifest and card.
+        scores: As in `metrics.json`, measured on `facts["scored_on"]`.
+        folder: Where weights that ship are.
+        replace: Whether a folder of that name makes way.
+    """
+    _check_hand(weights.config)
+    config, state = offline(weights.config), halved(weights.state)
+    size = sum(value.numel() * value.element_size() for value in state.values())
+    if size > LARGEST:
+        raise ValueError(
+            f"{name} would be {size / 1e6:.1f} MB; weights that ship have at most {LARGEST / 1e6:.0f} MB. "
+            "Train a smaller network: --model.denoiser.widths, --model.conditioner.skeleton3d.hidden."
+        )
+    kept = {key: round(value, 4) for key, value in scores.items() if key.partition("/")[0] in MEASURES}
+    hand = (config["init_args"].get("hand") or {}).get("class_path", "OpenHand").rpartition(".")[2]
+    parameters = sum(value.numel() for value in state.values())
+    target = save(folder / name, config, state, card(name, {"hand": hand, **facts}, kept, parameters), replace=replace)
+    file = target / "model.safetensors"
+    entry = {
+        "file": f"{name}/{file.name}", "bytes": file.stat().st_size, "sha256": sha256(file), "parameters": parameters,
+        "hand": hand, **{key: fact for key, fact in facts.items() if fact is not None}, "scores": kept,
+    }  # fmt: skip
+    _write(folder / "manifest.yaml", {**manifest(folder), name: entry})
+    return target
+
+
+def card(name: str, facts: Mapping[str, Any], scores: Mapping[str, float], parameters: int) -> str:
+    """The model card, Markdown."""
+    said = {"licence": "Licence", "data": "Trained on", "hand": "Hand", "steps": "Steps", "time": "Time",
+            "hardware": "Hardware", "command": "Command", "limits": "Limits"}  # fmt: skip
+    columns = [key for key in GIVEN if any(score.endswith(f"/{key}") for score in scores)]
+    lines = [f"# {name}: {parameters / 1e6:.1f} M parameters, float16", ""]
+    lines += [f"- {title}: {facts[key]}" for key, title in said.items() if facts.get(key) is not None]
+    lines += ["", f"Scores, {facts['scored_on']}:", ""]
+    lines += ["| | " + " | ".join(GIVEN[key] for key in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for measure in MEASURES:
+        cells = [scores.get(f"{measure}/{key}") for key in columns]
+        if any(cell is not None for cell in cells):
+            lines.append(f"| {measure} | " + " | ".join("" if cell is None else f"{cell:.2f}" for cell in cells) + " |")
+    lines += ["", f'Use: `python -m zoo sample --ckpt {name}`, or in Python `checkpoints.load("{name}")`.', ""]
+    return "\n".join(lines)
+
+
+def _check_hand(config: Mapping[str, Any]) -> None:
+    hand = config.get("init_args", {}).get("hand") or {}
+    if not str(hand.get("class_path", "OpenHand")).endswith("OpenHand"):
+        raise ValueError(
+            f"These weights need {hand['class_path']}, whose files are not ours to ship. Weights that ship are "
+            "trained on OpenHand; keep others with checkpoints.save()."
+        )
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    text = "# Weights that ship, by name. Written by `python -m zoo release`.\n"
+    text += yaml.safe_dump(dict(sorted(content.items())), sort_keys=False, width=100)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
