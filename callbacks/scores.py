@@ -14,7 +14,8 @@ from callbacks.console import say
 from zoo.batch import HandBatch, Hands
 from zoo.hands.model import HandModel
 from zoo.hands.skeleton import WRIST
-from zoo.metrics.geometry import APD, PAMPJPE, PAMPVPE, Share
+from zoo.metrics.generation import APD, SelfIntersection
+from zoo.metrics.geometry import PAMPJPE, PAMPVPE
 from zoo.metrics.hand_scores import HandScores, computed, known
 
 GIVEN = ("skeleton3d", "skeleton2d", "image")  # a fixed list, so that all processes reduce the same numbers
@@ -36,19 +37,16 @@ class Scores(L.Callback):
 
     def __init__(self, path: str | os.PathLike[str], allow_reflection: bool = True, intersections: int = 32) -> None:
         self.path = Path(path)
-        self.intersections = intersections
         self.scores = {name: HandScores(allow_reflection) for name in GIVEN}
         self.rest = {"pa_mpjpe_mm": PAMPJPE(allow_reflection), "pa_mpvpe_mm": PAMPVPE(allow_reflection)}
-        self.apd, self.crossing = APD(), Share()
+        self.apd, self.crossing = APD(), SelfIntersection(intersections)
         self.latest: dict[str, float] = {}
-        self._tested = 0
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         for scores in self.scores.values():
             scores.to(module.device).reset()
         for metric in (*self.rest.values(), self.apd, self.crossing):
             metric.to(module.device).reset()
-        self._tested = 0
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: HandBatch, *_: Any
@@ -110,19 +108,10 @@ class Scores(L.Callback):
             free = (free - wrist).flatten(0, 1)
             self.apd.update(free)
             if model is not None:
-                self._test_crossings(free, model)
-
-    def _test_crossings(self, hands: torch.Tensor, model: HandModel) -> None:
-        from zoo.metrics.intersection import self_intersections  # compiled on first use
-
-        hands = hands[: max(0, self.intersections - self._tested)]
-        if len(hands):
-            self._tested += len(hands)
-            self.crossing.update(self_intersections(hands, model.faces).flatten().to(hands.device))
+                self.crossing.update(free, model.faces)
 
     def compute(self) -> dict[str, float]:
         """Name to number over all processes, without what could not be measured."""
-        self.apd.update(torch.zeros(0, 778, 3, device=self.apd.device))  # every process must have something to gather
         found = {f"{k}/{name}": v for name in GIVEN for k, v in self.scores[name].compute().items()}
         found |= {f"{k}/{BASELINE}": computed(metric) for k, metric in self.rest.items()}
         return known({**found, "apd_mm/none": computed(self.apd), "si_percent/none": computed(self.crossing)})
@@ -148,9 +137,9 @@ def table(metrics: Mapping[str, float]) -> str:
     """Measures by condition, at most 80 columns wide."""
     columns = [name for name in (*GIVEN, "none", BASELINE) if any(key.endswith(f"/{name}") for key in metrics)]
     rows = dict.fromkeys(key.rpartition("/")[0] for key in metrics if "/" in key)
-    lines = [f"{'':17}" + "".join(f"{name:>12}" for name in columns)]
+    lines = [f"{'':25}" + "".join(f"{name:>11}" for name in columns)]
     for row in rows:
         values = (metrics.get(f"{row}/{name}") for name in columns)
         cells = ("-" if value is None else f"{value:.2f}" if value >= 1 else f"{value:.3f}" for value in values)
-        lines.append(f"{row:17}" + "".join(f"{cell:>12}" for cell in cells))
+        lines.append(f"{row:25}" + "".join(f"{cell:>11}" for cell in cells))
     return "\n".join(line.rstrip() for line in lines)

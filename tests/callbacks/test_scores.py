@@ -15,7 +15,8 @@ def test_scores_are_logged_written_and_shown(make_trainer, make_guess, hands, tm
     assert written["mpjpe_mm/skeleton3d"] == pytest.approx(3 * 20 / 21, rel=1e-3)
     assert written["pa_mpvpe_mm/skeleton3d"] < 1e-3
     assert written["pa_mpvpe_mm/skeleton2d"] < 1e-3  # FreiHAND lets a mirrored hand pass
-    assert written["mirrored_percent/skeleton2d"] == 100
+    assert written["pa_proper_mpvpe_mm/skeleton2d"] > 1
+    assert written["mirrored_percent/skeleton2d"] == written["mirrored_joints_percent/skeleton2d"] == 100
     assert written["apd_mm/none"] > 1
     assert 0 <= written["si_percent/none"] <= 100
     assert 1 < written["pa_mpvpe_mm/rest"] < 10  # the noise put on the vertices
@@ -58,11 +59,13 @@ def test_a_step_that_returns_something_else_is_told_what_is_needed(make_guess, h
 
 def test_the_table_fits_eighty_columns():
     names = ("skeleton3d", "skeleton2d", "image", "none", "rest")
-    rows = table({f"{metric}/{name}": 123.456 for metric in ("pa_mpvpe_mm", "mirrored_percent") for name in names})
+    rows = table(
+        {f"{metric}/{name}": 123.456 for metric in ("pa_mpvpe_mm", "mirrored_joints_percent") for name in names}
+    )
     assert max(map(len, rows.splitlines())) <= 80
     assert rows.splitlines()[1].split() == ["pa_mpvpe_mm", *["123.46"] * 5]
     assert table({"f5/image": 0.5, "apd_mm/none": 3.0, "step": 1}).splitlines() == [
-        " " * 24 + "image        none",
-        "f5" + " " * 22 + "0.500           -",
-        "apd_mm" + " " * 22 + "-        3.00",
+        " " * 31 + "image       none",
+        "f5" + " " * 29 + "0.500          -",
+        "apd_mm" + " " * 29 + "-       3.00",
     ]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from freihand_formula import freihand
+from scipy.spatial import cKDTree
 
-from zoo.metrics.geometry import APD, AUC, MPJPE, MPVPE, PAMPJPE, PAMPVPE, FScore
+from zoo.metrics.geometry import AUC, MPJPE, MPVPE, PAMPJPE, PAMPVPE, FScore, nearest
 from zoo.metrics.hand_scores import HandScores
 
 YES = torch.ones(4, dtype=torch.bool)
@@ -109,7 +110,38 @@ def test_a_mirrored_hand_is_perfect_only_where_reflections_are_allowed(hands):
     assert score(PAMPVPE(allow_reflection=False), mirrored, target, YES) > 10
     scores = HandScores()
     scores.update(mirrored, mirrored[:, :21], target, target[:, :21], YES, YES[:, None].expand(4, 21))
-    assert scores.compute()["mirrored_percent"] == 100
+    found = scores.compute()
+    assert found["mirrored_percent"] == found["mirrored_joints_percent"] == 100
+    assert found["pa_mpvpe_mm"] < 1e-3
+    assert found["pa_proper_mpvpe_mm"] == pytest.approx(
+        score(PAMPVPE(allow_reflection=False), mirrored, target, YES), rel=1e-5
+    )
+
+
+def test_both_alignments_stand_side_by_side_and_reflections_are_counted(hands):
+    predicted, target = hands[0].clone(), hands[1]
+    predicted[1] *= torch.tensor([-1.0, 1.0, 1.0])  # one of four
+    joints, true_joints = predicted[:, :21], target[:, :21]
+    valid = YES[:, None].expand(4, 21)
+    for official in (True, False):
+        scores = HandScores(allow_reflection=official)
+        scores.update(predicted, joints, target, true_joints, YES, valid)
+        found = scores.compute()
+        assert found["mirrored_percent"] == found["mirrored_joints_percent"] == 25
+        for pa, allow in (("pa", official), ("pa_proper", False)):
+            assert found[f"{pa}_mpjpe_mm"] == pytest.approx(score(PAMPJPE(allow), joints, true_joints, valid), rel=1e-5)
+            assert found[f"{pa}_mpvpe_mm"] == pytest.approx(score(PAMPVPE(allow), predicted, target, YES), rel=1e-5)
+        nearest = score(FScore(15, True, official), predicted, target, YES)
+        assert found["pa_f15"] == pytest.approx(nearest, rel=1e-3)
+
+
+def test_nearest_neighbours_are_those_of_scipys_tree(hands):
+    predicted, target = hands
+    to_target, to_predicted = nearest(predicted, target)
+    for i in range(4):
+        expected, _ = cKDTree(target[i]).query(predicted[i])
+        np.testing.assert_allclose(to_target[i], expected, atol=1e-6)
+        np.testing.assert_allclose(to_predicted[i], cKDTree(predicted[i]).query(target[i])[0], atol=1e-6)
 
 
 def test_zeros_score_the_mean_distance_to_the_centre_after_alignment(hands):
@@ -148,7 +180,9 @@ def test_scores_that_no_label_allows_are_left_out(hands):
     assert scores.compute() == {}
     valid = YES[:, None].expand(4, 21)
     scores.update(hands[0], hands[0][:, :21], hands[1], hands[1][:, :21], nobody, valid)
-    assert set(scores.compute()) == {"mpjpe_mm", "pa_mpjpe_mm", "auc_joints", "pa_auc_joints"}
+    assert set(scores.compute()) == {
+        "mpjpe_mm", "pa_mpjpe_mm", "pa_proper_mpjpe_mm", "auc_joints", "pa_auc_joints", "mirrored_joints_percent",
+    }  # fmt: skip
 
 
 def test_hand_scores_are_those_of_the_single_metrics(hands):
@@ -169,23 +203,6 @@ def test_hand_scores_are_those_of_the_single_metrics(hands):
     assert found["pa_auc_mesh"] == pytest.approx(score(AUC(778, True), moved, true, valid[:, :1].expand(4, 778)), 1e-3)
     scores.reset()
     assert scores.compute() == {}
-
-
-def test_apd_is_the_mean_over_ordered_pairs(hands):
-    some = hands[0][:3]
-    pairs = [errors(some[i], some[j]).mean() for i in range(3) for j in range(3) if i != j]
-    metric = APD()
-    assert np.isnan(score(metric, some[:1]))
-    metric.update(some[1:])
-    assert metric.compute().item() == pytest.approx(1000 * np.mean(pairs), rel=1e-5)
-    assert score(APD(), some[:1].expand(3, 778, 3)) == 0
-
-
-def test_apd_keeps_no_more_hands_than_its_limit(hands):
-    metric = APD(limit=3)
-    metric.update(hands[0][:2])
-    metric.update(hands[0])
-    assert sum(len(kept) for kept in metric.hands) == 3
 
 
 def test_states_of_two_processes_add_up(hands):

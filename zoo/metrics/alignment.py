@@ -53,3 +53,23 @@ def procrustes(
         u, s, mirrored = u * flip[..., None, :], s * flip, torch.zeros_like(mirrored)
     points = moving @ (u @ vh) * s.sum(-1)[..., None, None] * fixed_size + fixed_mean
     return Aligned(points.to(target.dtype), mirrored)
+
+
+class Alignments(NamedTuple):
+    """Both customs of alignment, and whom they treat differently."""
+
+    official: Float[Tensor, "*b k 3"]
+    proper: Float[Tensor, "*b k 3"]
+    mirrored: Bool[Tensor, "*b"]
+
+
+def both_alignments(
+    predicted: Float[Tensor, "b k 3"], target: Float[Tensor, "b k 3"], valid: Bool[Tensor, "b k"] | None = None
+) -> Alignments:
+    """`procrustes` with and without reflections; the second is worked out anew only where the first one mirrored."""
+    official, mirrored = procrustes(predicted, target, valid)
+    proper, rows = official, mirrored.nonzero()[:, 0]
+    if len(rows):
+        again = procrustes(predicted[rows], target[rows], None if valid is None else valid[rows], False).points
+        proper = official.index_copy(0, rows, again)
+    return Alignments(official, proper, mirrored)

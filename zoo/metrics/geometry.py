@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from zoo.hands.skeleton import WRIST
 from zoo.metrics.alignment import procrustes
@@ -208,54 +207,3 @@ def nearest(predicted: Vertices, target: Vertices) -> tuple[Float[Tensor, "b v"]
     if not pairs:
         return predicted[..., 0], target[..., 0]
     return torch.stack([d.amin(1) for d in pairs]), torch.stack([d.amin(0) for d in pairs])
-
-
-class APD(Metric):
-    """Average pairwise distance: how much hands differ from one another, millimetres a vertex.
-
-    Args:
-        limit: Hands kept, to bound time and memory, in every process.
-    """
-
-    higher_is_better = True
-    full_state_update = False
-    hands: list[Tensor] | Tensor
-
-    def __init__(self, limit: int = 256) -> None:
-        super().__init__()
-        self.limit = limit
-        self.add_state("hands", [], dist_reduce_fx="cat")
-
-    def update(self, vertices: Vertices) -> None:
-        """Takes hands relative to their wrists."""
-        kept = sum(len(hands) for hands in self.hands)
-        self.hands.append(vertices[: max(0, self.limit - kept)].float())  # type: ignore[union-attr]
-
-    def compute(self) -> Scalar:
-        """1/(n(n-1)) of the sum over ordered pairs; NaN with fewer than two hands."""
-        hands = dim_zero_cat(self.hands) if len(self.hands) else torch.zeros(0, 778, 3)
-        n = len(hands)
-        if n < 2:
-            return torch.tensor(float("nan"))
-        total = torch.stack([(hands[i + 1 :] - hands[i]).norm(dim=-1).mean(-1).sum() for i in range(n - 1)]).sum()
-        return MILLIMETRES * total / (n * (n - 1) / 2)
-
-
-class Share(Metric):
-    """Percentage of rows that are True."""
-
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros(()), dist_reduce_fx="sum")
-
-    def update(self, rows: Mask) -> None:
-        self.total += rows.sum()
-        self.count += rows.numel()
-
-    def compute(self) -> Scalar:
-        return 100 * self.total / self.count

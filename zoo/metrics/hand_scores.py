@@ -9,7 +9,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from zoo.hands.skeleton import WRIST
-from zoo.metrics.alignment import procrustes
+from zoo.metrics.alignment import Alignments, both_alignments
+from zoo.metrics.generation import Share
 from zoo.metrics.geometry import (
     AUC,
     MPJPE,
@@ -18,7 +19,6 @@ from zoo.metrics.geometry import (
     PAMPVPE,
     FScore,
     MeanDistance,
-    Share,
     distances,
     nearest,
     reliable,
@@ -30,8 +30,12 @@ from zoo.shapes import JointMask, Joints, Mask, Vertices
 class HandScores:
     """MPJPE, MPVPE, F-scores and AUC, wrist-aligned and (`pa_`) similarity-aligned; each alignment is computed once.
 
+    FreiHAND's official alignment may mirror a hand. `pa_proper_` errors are those of rotations alone, whatever is
+    asked for, and `mirrored_percent` and `mirrored_joints_percent` say for how many meshes and skeletons the best
+    alignment is a reflection: where both are 0, the two customs agree.
+
     Args:
-        allow_reflection: FreiHAND's official choice. `mirrored_percent` says how many meshes made use of it.
+        allow_reflection: FreiHAND's official choice for all that begins with `pa_` alone; else as `pa_proper_`.
     """
 
     def __init__(self, allow_reflection: bool = True) -> None:
@@ -41,15 +45,18 @@ class HandScores:
             "pa_mpjpe_mm": PAMPJPE(),
             "mpvpe_mm": MPVPE(),
             "pa_mpvpe_mm": PAMPVPE(),
+            "pa_proper_mpjpe_mm": PAMPJPE(False),
+            "pa_proper_mpvpe_mm": PAMPVPE(False),
         }
         self.f_scores = {f"{pa}f{mm}": FScore(mm, bool(pa)) for pa in ("", "pa_") for mm in (5, 15)}
         self.curves = {f"{pa}auc_joints": AUC(21, bool(pa)) for pa in ("", "pa_")}
         self.curves |= {f"{pa}auc_mesh": AUC(778, bool(pa)) for pa in ("", "pa_")}
-        self.mirrored = Share()
+        self.mirrored, self.mirrored_joints = Share(), Share()
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        return {**self.means, **self.f_scores, **self.curves, "mirrored_percent": self.mirrored}
+        mirrored = {"mirrored_percent": self.mirrored, "mirrored_joints_percent": self.mirrored_joints}
+        return {**self.means, **self.f_scores, **self.curves, **mirrored}
 
     def to(self, device: torch.device) -> "HandScores":
         for metric in self.metrics.values():
@@ -70,19 +77,27 @@ class HandScores:
         vertices, joints = vertices - wrist, joints - wrist
         true_vertices, true_joints = true_vertices - true_wrist, true_joints - true_wrist
         rooted = joints_valid[:, WRIST]
-        moved = procrustes(joints, true_joints, joints_valid, self.allow_reflection).points
+        moved = both_alignments(joints, true_joints, joints_valid)
+        enough = reliable(joints_valid)
+        self.mirrored_joints.update(moved.mirrored[enough.any(-1)])
+        self.means["pa_proper_mpjpe_mm"].add(distances(moved.proper, true_joints), enough)
         self._add("mpjpe_mm", "auc_joints", distances(joints, true_joints), joints_valid & rooted[:, None])
-        self._add("pa_mpjpe_mm", "pa_auc_joints", distances(moved, true_joints), reliable(joints_valid))
+        self._add("pa_mpjpe_mm", "pa_auc_joints", distances(self._chosen(moved), true_joints), enough)
 
         kept = has_mesh.nonzero()[:, 0]  # before the search for neighbours, which costs most
         vertices, true_vertices, rooted = vertices[kept], true_vertices[kept], rooted[kept]
-        aligned = procrustes(vertices, true_vertices, None, self.allow_reflection)
+        aligned = both_alignments(vertices, true_vertices)
+        every = torch.ones_like(rooted)
         self.mirrored.update(aligned.mirrored)
-        for pa, found, valid in (("", vertices, rooted), ("pa_", aligned.points, torch.ones_like(rooted))):
+        self.means["pa_proper_mpvpe_mm"].add(distances(aligned.proper, true_vertices), rows(every, 778))
+        for pa, found, valid in (("", vertices, rooted), ("pa_", self._chosen(aligned), every)):
             self._add(f"{pa}mpvpe_mm", f"{pa}auc_mesh", distances(found, true_vertices), rows(valid, 778))
             neighbours = nearest(found, true_vertices)
             for millimetres in (5, 15):
                 self.f_scores[f"{pa}f{millimetres}"].add(*neighbours, valid)
+
+    def _chosen(self, moved: Alignments) -> Float[Tensor, "b k 3"]:
+        return moved.official if self.allow_reflection else moved.proper
 
     def _add(self, mean: str, curve: str, error: Float[Tensor, "b k"], valid: Bool[Tensor, "b k"]) -> None:
         self.means[mean].add(error, valid)
