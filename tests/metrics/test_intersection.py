@@ -116,14 +116,23 @@ def test_masks_are_exact_where_everything_touches(size: int) -> None:
             assert torch.equal(self_intersections(points[None], faces)[0], exact(points, faces))
 
 
-def test_masks_are_exact_where_float64_rounds() -> None:
-    """Lattice points moved by a float32 shift that rounds them: nearly coplanar, nearly touching."""
+@pytest.mark.parametrize("thickness", [1e-9, 1e-20, 1e-30])
+def test_masks_are_exact_where_float64_cannot_tell(thickness: float) -> None:
+    """Lattices pressed nearly flat: all volumes are below the rounding error of the mesh's extent."""
     generator = torch.Generator().manual_seed(0)
-    faces = torch.arange(36).view(12, 3)
-    for shift in (0.1, 1e3, 1e-3):
-        lattice = torch.randint(0, 3, (36, 3), generator=generator) / 3
-        for points in (lattice + shift, (lattice + shift) * 1e-6, lattice @ torch.randn(3, 3, generator=generator)):
-            assert torch.equal(self_intersections(points[None], faces)[0], exact(points, faces))
+    faces, hit = torch.arange(36).view(12, 3), 0
+    for axis in (0, 1, 2):
+        points = torch.randint(0, 4, (36, 3), generator=generator) + torch.rand(36, 3, generator=generator)
+        points[:, axis] = thickness * (points[:, axis] - 2)
+        found = self_intersections(points[None], faces)[0]
+        assert torch.equal(found, exact(points, faces))
+        hit += int(found.sum())
+    assert hit > 10
+
+
+def test_a_corner_a_hair_below_the_plane_passes_through_it() -> None:
+    for height, hit in ((-1e-20, True), (1e-20, False)):
+        assert triangles([[0.2, 0.2, height], [0.2, 0.2, 1.0], [0.4, 0.2, 1.0]]).tolist() == [hit, hit]
 
 
 def test_masks_equal_an_exact_test_on_a_hand() -> None:

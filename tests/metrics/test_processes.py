@@ -1,34 +1,61 @@
-"""Scores of two real processes are those of one."""
+"""Scores of two real processes are those of one, however unevenly the hands are spread."""
 
+import math
 import os
 
 import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from zoo.metrics.geometry import APD
-from zoo.metrics.hand_scores import HandScores
+from zoo.hands.openhand import OpenHand
+from zoo.metrics.generation import APD, SelfIntersection, Share
+from zoo.metrics.hand_scores import HandScores, computed
+from zoo.metrics.hypotheses import MinOfN
+from zoo.metrics.reprojection import Reprojection2D
+
+SPREAD = {  # rows of either process: uneven, as last batches are; none but an empty batch; not even a batch
+    "uneven": ([slice(0, 1)], [slice(1, 4), slice(4, 6)]),
+    "empty": ([slice(0, 6)], [slice(0, 0)]),
+    "never": ([], [slice(0, 6)]),
+}
 
 
 def hands():
     generator = torch.Generator().manual_seed(0)
     target = 0.05 * torch.randn(6, 778, 3, generator=generator)
-    return target + 0.004 * torch.randn(6, 778, 3, generator=generator), target
+    return target[:, None] + 0.004 * torch.randn(6, 3, 778, 3, generator=generator), target
 
 
-def score(rows):
-    (predicted, target), scores, apd = hands(), HandScores(), APD()
-    predicted, target = predicted[rows], target[rows]
-    mesh = torch.ones(len(target), dtype=torch.bool)
-    scores.update(predicted, predicted[:, :21], target, target[:, :21], mesh, mesh[:, None].expand(-1, 21))
-    apd.update(predicted)
-    return {**scores.compute(), "apd": apd.compute().item()}
+def score(parts):
+    predicted, target = hands()
+    predicted[1] *= torch.tensor([-1.0, 1.0, 1.0])  # a reflection to count
+    mesh = torch.tensor([True, True, False, True, True, True])
+    joints = mesh[:, None].expand(-1, 21)
+    scores = HandScores()
+    joint_minimum, mesh_minimum, proper = MinOfN(2), MinOfN(3, "root"), MinOfN(3, "proper")
+    pixels, box = Reprojection2D(), Reprojection2D("box")
+    apd, crossing, share = APD(limit=8), SelfIntersection(), Share()
+    for part in parts:
+        first, true = predicted[part, 0], target[part]
+        scores.update(first, first[:, :21], true, true[:, :21], mesh[part], joints[part])
+        joint_minimum.update(predicted[part, :, :21], true[:, :21], joints[part])
+        mesh_minimum.update(predicted[part], true, mesh[part, None].expand(-1, 778))
+        proper.update(predicted[part, :, :21], true[:, :21], joints[part])
+        for metric in (pixels, box):
+            metric.update(1000 * first[:, :21, :2], 1000 * true[:, :21, :2], joints[part])
+        apd.update(first)
+        crossing.update(true, OpenHand().faces[:200])
+        share.update(mesh[part])
+    others = {"joints": joint_minimum, "mesh": mesh_minimum, "proper": proper, "pixels": pixels, "box": box}
+    others |= {"apd": apd, "crossing": crossing, "share": share}
+    return {**scores.compute(), **{name: computed(metric) for name, metric in others.items()}}
 
 
 def work(rank, place, results):
     os.environ |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-    results[rank] = score(slice(0, 1) if rank == 0 else slice(1, 6))  # uneven, as the last batches are
+    results[rank] = {name: score(parts[rank]) for name, parts in SPREAD.items()}
     distributed.destroy_process_group()
 
 
@@ -37,6 +64,9 @@ def test_scores_of_two_processes_are_those_of_one(tmp_path):
     with multiprocessing.Manager() as manager:
         results = manager.dict()
         multiprocessing.spawn(work, (tmp_path / "meet", results), nprocs=2)
-        whole = score(slice(0, 6))
+        whole = score([slice(0, 6)])
+        assert not any(math.isnan(value) for value in whole.values())
+        assert whole["mirrored_percent"] == pytest.approx(20)
         for rank in (0, 1):
-            assert results[rank] == pytest.approx(whole, rel=1e-5)
+            for name in SPREAD:
+                assert results[rank][name] == pytest.approx(whole, rel=1e-5), (rank, name)

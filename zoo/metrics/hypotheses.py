@@ -38,10 +38,10 @@ def hypothesis_errors(
             predicted, target = predicted - predicted[:, :, [WRIST]], target - target[:, [WRIST]]
         moved = predicted.flatten(0, 1)
     else:
-        repeated = [x.repeat_interleave(n, 0) for x in (target, valid)]
-        moved = procrustes(predicted.flatten(0, 1), *repeated, allow_reflection=alignment == "similarity").points
+        fixed, known = target.repeat_interleave(n, 0), valid.repeat_interleave(n, 0)
+        moved = procrustes(predicted.flatten(0, 1), fixed, known, alignment == "similarity").points
         counted = reliable(valid).any(-1)
-    error = distances(moved, target.repeat_interleave(n, 0)).unflatten(0, (len(target), n))
+    error = distances(moved, target.repeat_interleave(n, 0)).view(len(target), n, target.shape[1])
     share = valid[:, None] / valid.sum(-1).clamp(min=1)[:, None, None]
     return (error * share).sum(-1), counted
 
