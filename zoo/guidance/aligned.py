@@ -6,8 +6,9 @@ score of classifier guidance (Dhariwal and Nichol 2021). It moves x0 and leaves 
 also DDIM with eta = 0, whose variance, by which a shift of the mean would be multiplied, is nothing.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from zoo.diffusion import Denoise, Estimate, NoiseSchedule
 from zoo.guidance.base import Guidance
 from zoo.guidance.operators import Operator, Residual
 from zoo.guidance.strength import STRENGTHS, Strength, StrengthName
-from zoo.shapes import Float, Signal, Time
+from zoo.shapes import Bool, Float, Signal, Time
 
 Norm = Literal["l2_squared", "l2", "l1"]
 TOLERANCE, WORST = 2.0, 0.25  # a mean residual above 2 times the first, and above 0.25 units, has diverged
@@ -26,8 +27,11 @@ TOLERANCE, WORST = 2.0, 0.25  # a mean residual above 2 times the first, and abo
 class AlignedGradient(Guidance):
     """Makes estimates agree with observations.
 
-    Each step takes g, the gradient of the norm of the operator's residual, and moves the estimate by -step * g. Rows
-    without any observation stay as they are, bit for bit; so does everything at scale 0.
+    Every step takes g, the gradient of the norm of the operator's residual, and moves by -step * g. Rows without any
+    observation stay as they are, and so does everything at scale 0, bit for bit. The defaults are those found best
+    for `PixelsAt` under a 2D condition; the score's correction as published for classifiers is
+    `AlignedGradient(operator, scale, normalize="none", moves="estimate", scale_by_variance=True, repeats=1, clip=None,
+    window=(0, 1))`.
 
     Args:
         operator: What to agree with.
@@ -40,33 +44,58 @@ class AlignedGradient(Guidance):
             x_t, which is the score's correction, and 1 - alpha_bar for x0.
         normalize: `none` takes scale * g; `unit` scale * g / ||g||, a length in the signal's unit; `share` the step
             that removes this share of the residual, to first order (Polyak's), comparable between operators.
-        clip: The furthest that a vertex may move in a step, in the signal's unit; None for any distance.
-        window: Where it acts, as shares of all times: 0 is clean, 1 pure noise.
+        clip: The furthest that a row may move at once, root mean square over its entries, in standard deviations of
+            the noise, sqrt(1 - alpha_bar); None for any distance.
+        window: Where it acts, as shares of all times: 0 is clean, 1 pure noise, in which a gradient means nothing.
         schedule: What the scale is multiplied by at which noise: a name, or a function of alpha_bar.
+        moves: `estimate` moves x0: the score's correction. `signal` moves x_t and asks the network again, so that
+            estimates are always the network's own, without dents. With respect to x0 only the estimate moves.
+        repeats: Moves a step. For the signal each costs an evaluation, for the estimate a backward pass through the
+            one evaluation, and almost nothing with respect to x0.
     """
 
     needs_gradient: ClassVar[bool] = True
 
     operator: Operator
-    scale: float = 0.5
+    scale: float = 0.2
     norm: Norm = "l2_squared"
     wrt: Literal["x_t", "x0"] = "x_t"
     scale_by_variance: bool = False
     normalize: Literal["none", "unit", "share"] = "share"
-    clip: float | None = 0.5
-    window: tuple[float, float] = (0.0, 1.0)
+    clip: float | None = 0.2
+    window: tuple[float, float] = (0.0, 0.85)
     schedule: StrengthName | Strength = "constant"
+    moves: Literal["estimate", "signal"] = "signal"
+    repeats: int = 2
 
     def __post_init__(self) -> None:
         low, high = self.window
-        if self.scale < 0 or not 0 <= low < high <= 1:
+        if self.scale < 0 or self.repeats < 1 or not 0 <= low < high <= 1:
             raise ValueError(
-                f"AlignedGradient(scale={self.scale}, window={self.window}): the scale is at least 0, "
-                "and the window rises within 0 (clean) to 1 (pure noise)."
+                f"AlignedGradient(scale={self.scale}, repeats={self.repeats}, window={self.window}): the scale is at "
+                "least 0, there is at least one repeat, and the window rises within 0 (clean) to 1 (pure noise)."
             )
 
     def __call__(self, denoise: Denoise, unconditional: Denoise, schedule: NoiseSchedule) -> Denoise:
-        return denoise if self.scale == 0 else _Aligned(self, denoise, schedule)
+        if self.scale == 0:
+            return denoise
+        if self.wrt == "x_t" and self.moves == "signal":
+            return AlongSignal(self, denoise, schedule)
+        return AlongEstimate(self, denoise, schedule)
+
+    def inside(self, t: Time, schedule: NoiseSchedule) -> Bool[Tensor, " r"]:
+        """Rows whose time lies in the window."""
+        when = t / max(schedule.steps - 1, 1)
+        return (when >= self.window[0]) & (when <= self.window[1])
+
+    def gradient(self, x0: Signal) -> tuple[Signal, Float[Tensor, " r"], Bool[Tensor, " r"]]:
+        """Of the loss with respect to x0, float32; the loss of each row; which rows have anything observed."""
+        leaf = x0.detach().float().requires_grad_()
+        with torch.autocast(x0.device.type, enabled=False), torch.enable_grad():
+            residual = self.operator.residual(leaf)
+            loss = self.loss(residual)
+            (g,) = torch.autograd.grad(loss.sum(), leaf)
+        return g, loss.detach(), residual.weights.sum(-1) > 0
 
     def loss(self, residual: Residual) -> Float[Tensor, " r"]:
         """The norm of each row's residual."""
@@ -77,80 +106,116 @@ class AlignedGradient(Guidance):
         square = (share * vectors.square().sum(-1)).sum(-1)
         return square if self.norm == "l2_squared" else (square + 1e-12).sqrt()
 
+    def step(self, g: Signal, falls: Tensor, most: Tensor, loss: Tensor, level: Tensor) -> Signal:
+        """What to take off.
 
-class _Aligned:
-    """One sampling run's guided denoiser; remembers how far off its first estimates were."""
+        Args:
+            g: The gradient, along which to go.
+            falls: (r,) how fast the loss falls along g, to first order.
+            most: (r,) how fast it would, if g were all of its gradient with respect to what is moved.
+            loss: (r,) now.
+            level: (r,) alpha_bar.
+        """
+        strength = STRENGTHS[self.schedule] if isinstance(self.schedule, str) else self.schedule
+        factor = self.scale * strength(level)
+        if self.scale_by_variance:
+            factor = factor * (1 - level) / (level.sqrt() if self.wrt == "x_t" else 1)
+        if self.normalize == "unit":
+            factor = factor / g.flatten(1).norm(dim=1).clamp_min(1e-12)
+        elif self.normalize == "share":
+            twice = 2 if self.norm == "l2_squared" else 1  # a squared residual falls twice as fast as its root
+            factor = factor * twice * loss / falls.maximum(0.1 * most).clamp_min(1e-20)
+        step = factor.view(-1, *[1] * (g.dim() - 1)) * g
+        if self.clip is not None:
+            far, limit = step.flatten(1).square().mean(1).sqrt(), self.clip * (1 - level).sqrt()
+            step = step * (limit / far.maximum(limit).clamp_min(1e-12)).view(-1, *[1] * (g.dim() - 1))
+        return step
+
+
+class Descent(ABC):
+    """A guided denoiser; remembers how far off its first estimates were."""
 
     def __init__(self, guide: AlignedGradient, denoise: Denoise, schedule: NoiseSchedule) -> None:
         self.guide, self.denoise, self.schedule = guide, denoise, schedule
         self.allowed: Tensor | None = None
 
     def __call__(self, x: Signal, t: Time) -> Estimate:
-        low, high = self.guide.window
-        when = t / max(self.schedule.steps - 1, 1)
-        inside = (when >= low) & (when <= high)
+        inside = self.guide.inside(t, self.schedule)
         if t.device.type == "cpu" and not bool(inside.any()):  # elsewhere a look at it would make the host wait
             return self.denoise(x, t)
         nested = torch.is_grad_enabled() and x.requires_grad  # an outer guidance differentiates through this one
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.set_grad_enabled(nested):
             if not nested:
-                x = x.detach().clone()
-            estimate, shift, active = self.step(x, t, keep=nested)
-            moving = (active & inside).view(-1, *[1] * (x.dim() - 1))
-            x0 = torch.where(moving, estimate.x0 - shift, estimate.x0)
-        with torch.no_grad():
-            lost = self.lost(estimate.x0.detach(), x0.detach()).view_as(moving)
-        x0 = torch.where(lost, torch.nan, x0)
-        return Estimate(x0, estimate.x_t) if nested else Estimate(x0.detach(), estimate.x_t.detach())
+                x = x.detach().clone()  # what was made in inference mode cannot take part in autograd
+            x0, x_t = self.moved(x, t, inside)
+            lost = self.lost(x0.detach()).view(-1, *[1] * (x0.dim() - 1))
+            x0 = torch.where(lost, torch.nan, x0)
+        return Estimate(x0, x_t)
 
-    def step(self, x: Signal, t: Time, keep: bool) -> tuple[Estimate, Signal, Tensor]:
-        """The plain estimate, what to take off it, and which rows have anything observed."""
-        guide = self.guide
+    @abstractmethod
+    def moved(self, x: Signal, t: Time, inside: Tensor) -> Estimate:
+        """The guided estimate; calls `remember` with the first plain one. Part of a graph where x is."""
+
+    def column(self, rows: Tensor, like: Signal) -> Tensor:
+        """A number a row, shaped to go with the signal."""
+        return rows.view(-1, *[1] * (like.dim() - 1))
+
+    @torch.no_grad()
+    def remember(self, x0: Signal) -> None:
+        """Takes the first plain estimate as the measure of all later ones."""
+        if self.allowed is None:
+            with torch.autocast(x0.device.type, enabled=False):
+                self.allowed = (TOLERANCE * self.guide.operator.error(x0.detach().float())).clamp_min(WORST)
+
+    @torch.no_grad()
+    def lost(self, x0: Signal) -> Tensor:
+        """Rows that have diverged: not finite, or far more wrong than before any guidance."""
+        with torch.autocast(x0.device.type, enabled=False):
+            return ~(self.guide.operator.error(x0.float()) <= cast(Tensor, self.allowed))  # NaN too
+
+
+class AlongEstimate(Descent):
+    """Moves x0, along the gradient with respect to x0 or, through the network, to x_t."""
+
+    def moved(self, x: Signal, t: Time, inside: Tensor) -> Estimate:
+        guide, level, nested = self.guide, self.schedule.alpha_bar[t], x.requires_grad
         through = guide.wrt == "x_t"
-        if through:
-            estimate = self.denoise(x if keep else x.requires_grad_(), t)
-        else:
-            with torch.set_grad_enabled(keep):
-                estimate = self.denoise(x, t)
-        leaf = estimate.x0.detach().float().requires_grad_()
-        with torch.autocast(x.device.type, enabled=False):
-            residual = guide.operator.residual(leaf)
-            active = residual.weights.sum(-1) > 0
-            loss = guide.loss(residual)
-            (at_x0,) = torch.autograd.grad(loss.sum(), leaf)
-        at_x0 = at_x0.detach()
-        g = at_x0
-        if through:
-            (g,) = torch.autograd.grad(estimate.x0, x, at_x0.to(estimate.x0.dtype), retain_graph=keep)
-            g = g.detach().float()
-        with torch.no_grad():
-            shift = self.scaled(g, at_x0, loss.detach(), t)
-        return estimate, shift.to(estimate.x0.dtype), active
-
-    def scaled(self, g: Signal, at_x0: Signal, loss: Tensor, t: Time) -> Signal:
-        """The step along g."""
-        guide, level = self.guide, self.schedule.alpha_bar[t]
-        strength = STRENGTHS[guide.schedule] if isinstance(guide.schedule, str) else guide.schedule
-        factor = guide.scale * strength(level)
-        if guide.scale_by_variance:
-            factor = factor * (1 - level) / (level.sqrt() if guide.wrt == "x_t" else 1)
-        if guide.normalize == "unit":
-            factor = factor / g.flatten(1).norm(dim=1).clamp_min(1e-12)
-        elif guide.normalize == "share":
-            # To first order the loss falls by <at_x0, g> a unit of the step; a squared loss twice as fast as its root.
+        with torch.set_grad_enabled(through or nested):
+            if through and not nested:
+                x.requires_grad_()
+            x0, x_t = self.denoise(x, t)
+        self.remember(x0)
+        off = torch.zeros_like(x0, dtype=torch.float32)
+        for left in reversed(range(guide.repeats)):
+            at_x0, loss, active = guide.gradient(x0.detach() - off)
+            g = at_x0
+            if through:
+                (g,) = torch.autograd.grad(x0, x, at_x0.to(x0.dtype), retain_graph=nested or left > 0)
+                g = g.detach().float()
             falls = (at_x0 * g).flatten(1).sum(1)
-            least = 0.1 * at_x0.flatten(1).norm(dim=1) * g.flatten(1).norm(dim=1)
-            factor = factor * loss * (2 if guide.norm == "l2_squared" else 1) / falls.maximum(least).clamp_min(1e-20)
-        shift = factor.view(-1, *[1] * (g.dim() - 1)) * g
-        if guide.clip is not None:
-            longest = shift.norm(dim=-1).flatten(1).amax(1)
-            shift = shift * (guide.clip / longest.clamp_min(guide.clip)).view(-1, *[1] * (g.dim() - 1))
-        return shift
+            most = at_x0.flatten(1).norm(dim=1) * g.flatten(1).norm(dim=1)
+            step = guide.step(g, falls, most, loss, level)
+            off = torch.where(self.column(active & inside, x0), off + step, off)
+        x0, x_t = (x0, x_t) if nested else (x0.detach(), x_t.detach())
+        # rows that nothing moves keep their bits, which -0.0 and rounding would change
+        return Estimate(torch.where(off == 0, x0, x0 - off.to(x0.dtype)), x_t)
 
-    def lost(self, before: Signal, after: Signal) -> Tensor:
-        """Rows that have diverged: not finite, or far more wrong than they were before any guidance."""
-        with torch.autocast(before.device.type, enabled=False):
-            error = self.guide.operator.error(after.float())
-            if self.allowed is None:
-                self.allowed = (TOLERANCE * self.guide.operator.error(before.float())).clamp_min(WORST)
-        return ~(error <= self.allowed)  # NaN too
+
+class AlongSignal(Descent):
+    """Moves x_t down the gradient through the network, and asks the network again."""
+
+    def moved(self, x: Signal, t: Time, inside: Tensor) -> Estimate:
+        guide, level = self.guide, self.schedule.alpha_bar[t]
+        off = torch.zeros_like(x.detach())
+        for _ in range(guide.repeats):
+            with torch.enable_grad():
+                here = (x.detach() - off).requires_grad_()
+                x0 = self.denoise(here, t).x0
+            self.remember(x0)
+            at_x0, loss, active = guide.gradient(x0)
+            (g,) = torch.autograd.grad(x0, here, at_x0.to(x0.dtype))
+            g = g.detach().float()
+            falls = g.flatten(1).square().sum(1)
+            step = guide.step(g, falls, falls, loss, level).to(x.dtype)
+            off = torch.where(self.column(active & inside, x), off + step, off)
+        return self.denoise(torch.where(off == 0, x, x - off), t)

@@ -1,13 +1,14 @@
 """What a method is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 
 from zoo.batch import Given, Hands
+from zoo.guidance.base import Guidance
 from zoo.hands.model import HandModel
 
 
@@ -18,7 +19,12 @@ class Method(LightningModule, ABC):
 
     @abstractmethod
     def sample(
-        self, given: Given, n: int = 1, generator: torch.Generator | None = None, batch_size: int | None = None
+        self,
+        given: Given,
+        n: int = 1,
+        generator: torch.Generator | None = None,
+        batch_size: int | None = None,
+        guidance: Sequence[Guidance] = (),
     ) -> Hands:
         """Hands that agree with what is given.
 
@@ -27,6 +33,7 @@ class Method(LightningModule, ABC):
             n: Hypotheses for each row.
             generator: Source of randomness, on the model's device; the global one when None.
             batch_size: Rows, needed when nothing is given.
+            guidance: What samples shall agree with besides; comes after the model's own.
         """
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
