@@ -113,3 +113,12 @@ def test_random_rotations_are_uniform_and_follow_the_generator():
     assert matrix.mean(0).abs().max() < 0.02
     angle = r.matrix_to_axis_angle(matrix).norm(dim=-1)
     assert abs(angle.mean().item() - (math.pi / 2 + 2 / math.pi)) < 0.02  # of the uniform distribution
+
+
+def test_the_left_jacobian_says_how_a_vector_turns_its_rotation():
+    given = vectors().reshape(-1, 3)
+    step = 1e-6 * torch.randn(given.shape, generator=torch.Generator().manual_seed(3)).double()
+    moved = r.compose(r.axis_angle_to_matrix(given + step), r.axis_angle_to_matrix(given - step).mT)
+    expected = (r.left_jacobian(given) * (2 * step).unsqueeze(-2)).sum(-1)
+    torch.testing.assert_close(r.matrix_to_axis_angle(moved), expected, atol=1e-12, rtol=1e-5)
+    assert r.left_jacobian(given.float()).isfinite().all()

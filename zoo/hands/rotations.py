@@ -42,6 +42,27 @@ def axis_angle_to_matrix(axis_angle: AxisAngle) -> Matrix:
     return torch.unflatten(torch.stack(rows, -1), -1, (3, 3))
 
 
+def left_jacobian(axis_angle: AxisAngle) -> Matrix:
+    """How a rotation turns when its vector changes: `exp(a + d) = exp(J(a) d) exp(a)` for small d.
+
+    Args:
+        axis_angle: Radians; smooth at zero.
+
+    Returns:
+        Matrices J.
+    """
+    axis_angle = _full(axis_angle)
+    square = axis_angle.square().sum(-1)
+    small = square < SMALL
+    angle = torch.where(small, 1.0, square).sqrt()
+    a = torch.where(small, 0.5 - square / 24, 2 * ((angle / 2).sin() / angle).square())[..., None, None]
+    b = torch.where(small, 1 / 6 - square / 120, (angle - angle.sin()) / angle**3)[..., None, None]
+    x, y, z = axis_angle.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.unflatten(torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1), -1, (3, 3))
+    return torch.eye(3).to(cross) + a * cross + b * compose(cross, cross)
+
+
 def matrix_to_quaternion(matrix: Matrix) -> Quaternion:
     """Unit quaternions with w >= 0, by the best of four formulas, so that no division is small.
 
