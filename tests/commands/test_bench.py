@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.__main__ import main
-from zoo.commands import bench_cases
+from zoo.commands import bench_cases, bench_metrics
 from zoo.commands.bench_harness import WIDTH, Case, Timing, measure, table
 
 
@@ -68,6 +68,16 @@ def test_peers_agree_at_small_sizes(make):
     assert case.disagreement() <= case.tolerance
     case.ours()
     case.peer()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: bench_metrics.si_trimesh(2), lambda: bench_metrics.si_fcl(2), lambda: bench_metrics.apd(20)]
+)
+def test_measures_equal_those_of_others(make):
+    pytest.importorskip("rtree")
+    pytest.importorskip("fcl")
+    case = make()
+    assert case.disagreement() <= case.tolerance
 
 
 @pytest.mark.slow

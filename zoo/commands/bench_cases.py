@@ -1,6 +1,7 @@
 """What is timed, against whom. Every pair computes the same thing on the same numbers, and is compared first."""
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -223,6 +224,17 @@ def cpu_suite(folder: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
     yield "step", training_step
     yield "loader", lambda: loader(folder)
     yield "render", rendering
+    if all(map(find_spec, ("trimesh", "rtree"))):  # installed with the tests
+        yield "si_trimesh", lambda: _metrics().si_trimesh()
+    if find_spec("fcl"):
+        yield "si_fcl", lambda: _metrics().si_fcl()
+    yield "apd", lambda: _metrics().apd()
+
+
+def _metrics() -> Any:
+    from zoo.commands import bench_metrics  # compiles
+
+    return bench_metrics
 
 
 def _relative(ours: list[Tensor], peer: list[Tensor]) -> float:

@@ -119,8 +119,8 @@ def _meet(v, s, t, doubt):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _boxes(v, faces, x, start, box, order):
-    """Boxes of the faces in the order of where they begin along axis x, roughly: by bin, whose ends go to `start`."""
+def _boxes(v, faces, x, start, box, corners, order):
+    """Boxes and corners of the faces, ordered by the bin in which they begin along axis x; bins' ends go to `start`."""
     count = len(faces)
     y, z = (x + 1) % 3, (x + 2) % 3
     low = v[:, x].min()
@@ -138,6 +138,7 @@ def _boxes(v, faces, x, start, box, order):
         start[bins[f]] += 1
         order[row] = f
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        corners[row, 0], corners[row, 1], corners[row, 2] = a, b, c
         box[0, row], box[1, row] = min(v[a, x], v[b, x], v[c, x]), max(v[a, x], v[b, x], v[c, x])
         box[2, row], box[3, row] = min(v[a, y], v[b, y], v[c, y]), max(v[a, y], v[b, y], v[c, y])
         box[4, row], box[5, row] = min(v[a, z], v[b, z], v[c, z]), max(v[a, z], v[b, z], v[c, z])
@@ -150,9 +151,8 @@ def _mark(vertices, faces, hits):
     """Sets hits[i, f] for every face f of mesh i that intersects another: sweep along the longest axis, then test."""
     count = len(faces)
     box = np.empty((6, count + 8), np.float32)
-    order, start = np.empty(count, np.int64), np.empty(BINS + 1, np.int64)
-    words = np.zeros(count // 8 + 2, np.uint64)
-    near = words.view(np.uint8)
+    corners, order, start = np.empty((count, 3), np.int64), np.empty(count, np.int64), np.empty(BINS + 1, np.int64)
+    near, rows = np.empty(count, np.uint8), np.empty(count + 1, np.int64)
     for mesh in range(len(vertices)):
         v = vertices[mesh]
         x, longest, shortest = 0, -1.0, np.inf
@@ -164,7 +164,7 @@ def _mark(vertices, faces, hits):
         if shortest == 0:  # all of it lies in one plane
             continue
         doubt = DOUBT * longest**3
-        low, scale = _boxes(v, faces, x, start, box, order)
+        low, scale = _boxes(v, faces, x, start, box, corners, order)
         for i in range(count):
             x0, x1, y0, y1, z0, z1 = box[0, i], box[1, i], box[2, i], box[3, i], box[4, i], box[5, i]
             stop = start[int((x1 - low) * scale)]
@@ -175,26 +175,22 @@ def _mark(vertices, faces, hits):
             d, e, g = box[3, i + 1 : stop], box[4, i + 1 : stop], box[5, i + 1 : stop]
             for n in range(span):  # one vectorised pass without branches
                 near[n] = (a[n] <= x1) & (b[n] >= x0) & (c[n] <= y1) & (d[n] >= y0) & (e[n] <= z1) & (g[n] >= z0)
-            for n in range(span, (span + 7) // 8 * 8):
-                near[n] = 0
-            f = order[i]
-            s = faces[f]
-            for word in range((span + 7) // 8):
-                if words[word] == 0:
+            used = 0
+            for n in range(span):  # nor has this one: mistaken branches would cost more than all comparisons
+                rows[used] = i + 1 + n
+                used += near[n]
+            s0, s1, s2 = corners[i, 0], corners[i, 1], corners[i, 2]
+            for n in range(used):
+                j = rows[n]
+                t0, t1, t2 = corners[j, 0], corners[j, 1], corners[j, 2]
+                first = (s0 == t0) | (s0 == t1) | (s0 == t2)
+                second = (s1 == t0) | (s1 == t1) | (s1 == t2)
+                if first | second | (s2 == t0) | (s2 == t1) | (s2 == t2):
                     continue
-                for n in range(8 * word, 8 * word + 8):
-                    if near[n] == 0:
-                        continue
-                    h = order[i + 1 + n]
-                    t = faces[h]
-                    if hits[mesh, f] and hits[mesh, h]:
-                        continue
-                    shared = False
-                    for m in range(3):
-                        shared = shared or s[m] == t[0] or s[m] == t[1] or s[m] == t[2]
-                    if not shared and _meet(v, s, t, doubt):
-                        hits[mesh, f] = True
-                        hits[mesh, h] = True
+                f, h = order[i], order[j]
+                if not (hits[mesh, f] and hits[mesh, h]) and _meet(v, corners[i], corners[j], doubt):
+                    hits[mesh, f] = True
+                    hits[mesh, h] = True
 
 
 def self_intersections(vertices: Float[Tensor, "b v 3"], faces: Faces) -> Bool[Tensor, "b f"]:
@@ -218,7 +214,8 @@ def self_intersections(vertices: Float[Tensor, "b v 3"], faces: Faces) -> Bool[T
         if workers:
             _mark(points, triangles, hits)
         return torch.from_numpy(hits)
-    parts = [slice(len(points) * i // workers, len(points) * (i + 1) // workers) for i in range(workers)]
+    few = max(1, len(points) // (4 * workers))  # a thread that gets less of its core gets fewer of the parts
+    parts = [slice(i, i + few) for i in range(0, len(points), few)]
     with ThreadPoolExecutor(workers) as pool:  # the kernel holds no GIL and every mesh is its own row
         list(pool.map(lambda part: _mark(points[part], triangles, hits[part]), parts))
     return torch.from_numpy(hits)

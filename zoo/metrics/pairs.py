@@ -25,15 +25,14 @@ def _distance(a, b, points):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _total(meshes, first, step):
-    """Sum of the pairs of every `step`-th row of tiles, starting with `first`."""
+def _row(meshes, top):
+    """Sum of the pairs in one row of tiles."""
     count, points = len(meshes), meshes.shape[2]
     total = 0.0
-    for top in range(first * TILE, count, step * TILE):
-        for left in range(top, count, TILE):
-            for i in range(top, min(top + TILE, count)):
-                for j in range(max(left, i + 1), min(left + TILE, count)):
-                    total += _distance(meshes[i], meshes[j], points)
+    for left in range(top, count, TILE):
+        for i in range(top, min(top + TILE, count)):
+            for j in range(max(left, i + 1), min(left + TILE, count)):
+                total += _distance(meshes[i], meshes[j], points)
     return total
 
 
@@ -46,7 +45,6 @@ def mean_pairwise_distance(meshes: Float[Tensor, "n v 3"]) -> float:
     if n < 2 or not points:
         return float("nan")
     arrays = np.ascontiguousarray(meshes.detach().float().cpu().numpy().transpose(0, 2, 1))
-    workers = min(torch.get_num_threads(), -(-n // TILE))
-    with ThreadPoolExecutor(workers) as pool:  # rows of tiles get shorter, so each worker takes every so-many-th
-        total = sum(pool.map(lambda first: _total(arrays, first, workers), range(workers)))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # rows get shorter, so the short ones even out the end
+        total = sum(pool.map(lambda top: _row(arrays, top), range(0, n, TILE)))
     return float(total / points / (n * (n - 1) / 2))
