@@ -57,7 +57,7 @@ class Toy(Method):
     def hand(self):
         return OpenHand()
 
-    def sample(self, given, n=1, generator=None, batch_size=None):
+    def sample(self, given, n=1, generator=None, batch_size=None, guidance=()):
         b = batch_size or len(next(iter(given.values())))
         pose, betas = torch.eye(3).expand(b * n, 16, 3, 3), torch.randn(b * n, 10, generator=generator)
         fingers_up = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])

@@ -1,104 +1,280 @@
-"""`sample`: hands from noise, or hands fitted to skeletons."""
+"""`sample`: the four tasks of one model. Hands from noise, from parts of hands, from images, and from keypoints."""
 
-import time
-from collections.abc import Sequence
+import sys
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.commands import folder
-from zoo.commands.fitting import Placed, What, crop, put_back
-from zoo.commands.results import Results
-from zoo.commands.skeletons import Skeleton, Unreadable, read_skeletons
-from zoo.models.base import Method
-from zoo.registry import UsageError
+from zoo.commands.tasks.case import Case, Unreadable, side_of
+from zoo.commands.tasks.crops import What
+from zoo.registry import UsageError, nearest
+
+if TYPE_CHECKING:
+    from zoo.commands.tasks.task import Task
+    from zoo.hands.model import HandModel
+    from zoo.models.base import Method
 
 ROWS = 64  # hands sampled at once
-NEAREST = 0.02  # metres; a hand placed nearer than this to the camera did not fit
 
 Mesh = Literal["none", "obj", "ply", "glb", "npz"]
+TaskName = Literal["generate", "inpaint", "reconstruct", "fit"]
+# Options that mean something for some tasks only.
+ONLY: dict[str, tuple[str, ...]] = {
+    "input": ("inpaint", "reconstruct", "fit"),
+    "images": ("reconstruct", "fit"),
+    "side": ("inpaint", "reconstruct", "fit"),
+    "missing": ("inpaint", "fit"),
+    "mask": ("inpaint",),
+    "unit": ("inpaint",),
+    "box": ("reconstruct",),
+    "size": ("fit",),
+    "min_confidence": ("fit",),
+}
 
 
 def sample(
     model: str = "hhmr",
     ckpt: str | None = None,
-    task: Literal["generate", "fit"] = "generate",
+    task: TaskName = "generate",
     n: int | None = None,
     input: Path | None = None,
     images: Path | None = None,
     given: What = "auto",
+    guide: float = 1.0,
+    missing: str | None = None,
+    mask: Path | None = None,
+    unit: Literal["m", "cm", "mm"] | None = None,
+    box: str | None = None,
+    side: Literal["left", "right"] | None = None,
+    size: str | None = None,
+    min_confidence: float | None = None,
     steps: int | None = None,
     focal: float | None = None,
     margin: float = 1.5,
     upright: bool = True,
     limit: int | None = None,
     mesh: list[Mesh] | Mesh = "obj",
+    params: bool = True,
+    pictures: bool = True,
+    batch: int | None = None,
     device: str = "auto",
     seed: int = 0,
     out: str | None = None,
     overwrite: bool = False,
+    resume: bool = False,
 ) -> int:
-    """Generates hands, or fits hands to 2D or 3D skeletons; writes npz, meshes, pictures and manifest.json.
+    """Makes hands: generates, completes, reconstructs or fits; writes npz, meshes, pictures and manifest.json.
 
     Args:
-        model: Name of the model; its newest run is taken when there is no --ckpt.
+        model: Name of the model; its shipped weights, or else its newest run, are taken when there is no --ckpt.
         ckpt: A .ckpt file, the folder of a run, a released folder or the name of shipped weights.
-        task: generate makes hands from noise; fit makes hands for the skeletons in --input.
-        n: Hands to generate (16 without), or hypotheses for each skeleton (1 without).
-        input: A COCO-WholeBody file, a folder of them, or a folder in FreiHAND's layout.
-        images: Folder of the photographs that a COCO-WholeBody file names, to draw on.
-        given: Which labels the model is given; auto takes all there are.
+        task: generate makes hands from noise; inpaint completes meshes or 3D skeletons; reconstruct makes hands of
+            images and boxes; fit makes hands for keypoints.
+        n: Hands to generate (16 without), or hypotheses for each hand (1 without; 4 for inpaint).
+        input: inpaint: a mesh (.npz .obj .ply .glb) or 21x3 skeleton, or a folder. reconstruct: an image, a folder of
+            images, a .csv or .json list of file,x,y,w,h,side, or a COCO-WholeBody file. fit: a COCO-WholeBody file,
+            MediaPipe's landmarks, a 21x3 array of x,y,confidence, a folder of such files, or of FreiHAND's layout.
+        images: Folder of the photographs that the input names.
+        given: What the model is given of 2D joints, 3D joints and image; auto takes all there is, both the joints.
+        guide: Strength of the guidance of inpaint and fit by what is known; 0 turns it off.
+        missing: Fingers that are not known and made anew, as thumb,index.
+        mask: File with the numbers of vertices that are not known, or 778 truth values (.npz .npy .txt).
+        unit: Of the input's coordinates: m, cm or mm.
+        box: x,y,w,h in pixels of the box of the hand's joints in every image; without it and a list, an image is taken
+            as the crop of one hand.
+        side: left or right, where the input does not say.
+        size: WIDTHxHEIGHT of the images, where neither the input nor an image tells.
+        min_confidence: Keypoints up to this are missing; without, 0 for annotations and 0.2 for detections.
         steps: Sampling steps, when not those of the model.
         focal: Focal length in pixels where the file knows none; without it, 1.2 times the larger image side.
         margin: Side of the crop over that of the keypoints' box; the model was trained with 1.5 unless you changed it.
-        upright: Turn every crop so that the hand points up before sampling, and back afterwards.
-        limit: Fit only the first so many skeletons.
+        upright: Turn crops around keypoints so that the hand points up before sampling, and back afterwards.
+        limit: Only the first so many hands.
         mesh: Formats of the meshes: obj, ply, glb, npz or none; a list for several.
+        params: Fit MANO's parameters to every mesh.
+        pictures: Draw sheets, and overlays on the photographs.
+        batch: Hands at once; 64 over n without.
         device: auto, cpu or cuda.
         seed: Of the noise.
         out: Folder for the results. Default: runs/sample-MODEL/TIME.
         overwrite: Empty the folder of --out first.
+        resume: Go on in the folder of --out, keeping the hands that are there.
     """
-    started = time.time()
-    if task == "fit" and input is None:
-        raise UsageError("sample --task fit needs --input, a COCO-WholeBody file or a folder in FreiHAND's layout.")
-    if task == "generate" and input is not None:
-        raise UsageError("--input is only for --task fit. Add --task fit, or leave --input out.")
-    count = (16 if task == "generate" else 1) if n is None else n
-    if count < 1:
-        raise UsageError(f"-n {count} makes nothing. Give a number from 1.")
-    hands = list(read_skeletons(input, images)) if input is not None else []
-    weights = _newest(model) if ckpt is None else ckpt
-    target = folder.claim(folder.choose(out, f"sample-{model}"), overwrite)
+    words = dict(locals())
+    _check_flags(words)
+    count = {"generate": 16, "inpaint": 4}.get(task, 1) if n is None else n
+    fingers = _fingers(missing)
+    reading: dict[str, Any] = {
+        "images": images,
+        "side": None if side is None else side_of(side),
+        "size": _size(size),
+        "least": min_confidence,
+        "box": box,
+        "mask": mask,
+        "unit": unit or "m",
+        "fingers": fingers,
+    }
+    if task in ("reconstruct", "fit") and input is not None:
+        items = _hands(task, input, None, reading)  # what cannot be read is said before anything is loaded
+    weights = _newest(model, task, given) if ckpt is None else ckpt
     method, source = _load(weights, steps, device)
-    options = {
-        "task": task, "n": count, "input": input and str(input), "images": images and str(images), "given": given,
-        "steps": steps, "focal": focal, "margin": margin, "upright": upright, "seed": seed,
-    }  # fmt: skip
-    formats = [mesh] if isinstance(mesh, str) else mesh
-    results = Results(target, method.hand.faces, [kind for kind in formats if kind != "none"])
-    generator = torch.Generator(method.device).manual_seed(seed)
     if task == "generate":
-        _generate(method, results, count, generator)
-    else:
-        _fit(
-            method, results, hands[:limit], count, generator,
-            what=given, margin=margin, focal=focal, upright=upright,
-        )  # fmt: skip
-    results.finish(checkpoint=source, digest=_digest(source), options=options, seconds=time.time() - started)
-    return results.summary()
+        from zoo.commands.tasks.generate import to_generate
+
+        items = [*to_generate(count)]
+    elif task == "inpaint" and input is not None:
+        items = _hands(task, input, method.hand, reading)
+    if not items:
+        raise ValueError(f"--input {input} holds no hand. Is it the right file?")
+    doing = _task(task, method, 1 if task == "generate" else count, guide, given, margin, focal, upright)
+
+    from zoo.commands.tasks.store import Store
+    from zoo.commands.tasks.stream import Stopped, run, stoppable
+
+    formats = [kind for kind in ([mesh] if isinstance(mesh, str) else mesh) if kind != "none"]
+    target = folder.choose(out, f"sample-{model}")
+    options = {key: str(value) if isinstance(value, Path) else value for key, value in words.items()} | {"n": count}
+    for key in ("out", "overwrite", "resume", "model", "ckpt"):
+        del options[key]
+    header = {"checkpoint": {"path": str(source), "sha256": _digest(source)}, "options": options}
+    store = Store(target, method.hand.faces, formats, header, overwrite, resume)
+    try:
+        with stoppable():
+            rows = batch or max(1, ROWS // doing.n)
+            run(doing, items[:limit], store, seed=seed, rows=rows, parameters=params, resume=resume)
+            store.write_manifest("done", _draw(store, task, pictures))
+    except Stopped as stop:
+        store.write_manifest("stopped")
+        print(
+            f"\nStopped after {len(store.records)} of {len(items[:limit])} hands; they are whole in {target}. "
+            f"Go on with: {_command(target)}",
+            file=sys.stderr,
+        )
+        return 128 + stop.number
+    from zoo.commands.tasks.summary import summary
+
+    return summary(store)
 
 
-def _newest(model: str) -> str:
+def _check_flags(words: dict[str, Any]) -> None:
+    """Refuses options that do nothing for a task, and numbers that mean nothing."""
+    task = words["task"]
+    for name, tasks in ONLY.items():
+        if words[name] is not None and task not in tasks:
+            raise UsageError(f"--{name} is only for --task {' or '.join(tasks)}, not {task}. Leave it out.")
+    if task != "generate" and words["input"] is None:
+        needs = {"inpaint": "meshes or skeletons", "reconstruct": "images or a list of boxes", "fit": "keypoints"}
+        raise UsageError(f"sample --task {task} needs --input with {needs[task]}.")
+    if words["n"] is not None and words["n"] < 1:
+        raise UsageError(f"-n {words['n']} makes nothing. Give a number from 1.")
+    for name in ("limit", "batch", "steps"):
+        if words[name] is not None and words[name] < 1:
+            raise UsageError(f"--{name} {words[name]} leaves nothing to do. Give a number from 1.")
+    for name in ("margin", "focal"):
+        if words[name] is not None and not words[name] > 0:
+            raise UsageError(f"--{name} {words[name]} is no size. Give a number above 0.")
+    if not 0 <= words["guide"] <= 10:
+        raise UsageError(f"--guide {words['guide']} is no strength. Give 1 for the usual, 0 for none, at most 10.")
+    if words["resume"] and words["out"] is None:
+        raise UsageError("--resume needs --out, the folder of the run to go on with.")
+    if words["resume"] and words["overwrite"]:
+        raise UsageError("--resume keeps what --overwrite deletes. Give one of them.")
+
+
+def _fingers(missing: str | None) -> tuple[str, ...]:
+    words = tuple(word for word in (missing or "").strip("[]").replace(",", " ").lower().split() if word)
+    alike = {"little": "pinky", "fore": "index", "forefinger": "index"}
+    words = tuple(alike.get(word, word) for word in words)
+    from zoo.hands.skeleton import FINGERS
+
+    for word in words:
+        if word not in FINGERS:
+            raise UsageError(f"--missing {word} is no finger.{nearest(word, FINGERS)} Known: {', '.join(FINGERS)}.")
+    if missing is not None and not words:
+        raise UsageError("--missing names no finger. Give some of thumb, index, middle, ring, pinky.")
+    return words
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise UsageError(f"--size {text} is no size. Give WIDTHxHEIGHT in pixels, as 640x480.")
+    return int(parts[1]), int(parts[0])
+
+
+def _hands(task: str, path: Path, hand: "HandModel | None", reading: dict[str, Any]) -> list[Case | Unreadable]:
+    """All hands that the input names, and what should have been hands."""
+    from zoo.commands.tasks.boxes import BoxReader, parse_box
+    from zoo.commands.tasks.keypoints import Reader, without
+    from zoo.commands.tasks.meshes import PartReader, read_mask
+
+    images: Path | None = reading["images"]
+    if images is not None and not images.is_dir():
+        raise FileNotFoundError(f"--images {images} is no folder. Give the folder of the photographs.")
+    if task == "reconstruct":
+        box = None if reading["box"] is None else parse_box(reading["box"])
+        return list(BoxReader(images, reading["side"], box).read(path))
+    if task == "fit":
+        reader = Reader(images, reading["side"], reading["size"], reading["least"])
+        return [without(item, reading["fingers"]) for item in reader.read(path)]
+    if hand is None:
+        raise ValueError("A part of a hand can only be read for a hand model.")
+    mask = None if reading["mask"] is None else read_mask(reading["mask"])
+    return list(PartReader(hand, reading["fingers"], mask, reading["side"], reading["unit"]).read(path))
+
+
+def _task(
+    task: str,
+    method: "Method",
+    n: int,
+    guide: float,
+    given: What,
+    margin: float,
+    focal: float | None,
+    upright: bool,
+) -> "Task":
+    from zoo.commands.tasks.fit import Fit, Reconstruct
+    from zoo.commands.tasks.generate import Generate
+    from zoo.commands.tasks.inpaint import Inpaint
+
+    if task == "generate":
+        return Generate(method, n, guide)
+    if task == "inpaint":
+        return Inpaint(method, n, guide)
+    if task == "reconstruct":
+        return Reconstruct(method, n, 0.0, what="image", margin=margin, focal=focal, upright=upright)
+    return Fit(method, n, guide, what=given, margin=margin, focal=focal, upright=upright)
+
+
+def _draw(store: Any, task: str, pictures: bool) -> list[str]:
+    """What joins the hands: one file of all new ones, and pictures."""
+    from zoo.commands.tasks.pictures import draw_all, save_grid
+
+    if task == "generate" and store.records:
+        save_grid(store)
+    return draw_all(store, task) if pictures else []
+
+
+def _newest(model: str, task: str, given: str) -> str:
+    """Weights that ship, those with an image branch where one is needed; or else the newest run."""
+    import checkpoints
+
+    pictured = [f"{model}-image"] if task == "reconstruct" or given in ("image", "all") else []
+    for name in [*pictured, model]:
+        if name in checkpoints.names():
+            print(f"Taking the weights {name} that come with the project; --ckpt takes others.")
+            return name
     files = sorted(Path(folder.PARENT, model).glob("*/checkpoints/*.ckpt"), key=lambda file: file.stat().st_mtime)
     if not files:
         raise UsageError(
-            f"There is no run of {model} in {folder.PARENT}/{model}. Give --ckpt, "
-            f"or train one first: python -m zoo fit --model {model}"
+            f"There are no weights of {model} with the project and no run of it in {folder.PARENT}/{model}. "
+            f"Give --ckpt, or train one first: python -m zoo fit --model {model}"
         )
-    return str(files[-1].parent.parent)
+    run = str(files[-1].parent.parent)
+    print(f"Taking the newest run, {run}; --ckpt takes others.")
+    return run
 
 
 def _digest(source: Path) -> str:
@@ -107,7 +283,9 @@ def _digest(source: Path) -> str:
     return sha256(source / "model.safetensors" if source.is_dir() else source)
 
 
-def _load(weights: str, steps: int | None, device: str) -> tuple[Method, Path]:
+def _load(weights: str, steps: int | None, device: str) -> "tuple[Method, Path]":
+    import torch
+
     import checkpoints
 
     source = checkpoints.find(weights)
@@ -117,55 +295,14 @@ def _load(weights: str, steps: int | None, device: str) -> tuple[Method, Path]:
     return method.to(device), source
 
 
-@torch.no_grad()
-def _generate(method: Method, results: Results, count: int, generator: torch.Generator) -> None:
-    for start in range(0, count, ROWS):
-        hands = method.sample({}, generator=generator, batch_size=min(ROWS, count - start))
-        results.add_generated(start, hands["vertices"][:, 0].cpu(), hands["joints"][:, 0].cpu())
+def _command(target: Path) -> str:
+    """The command that goes on with a stopped run."""
+    import shlex
 
+    from zoo.registry import without
 
-@torch.no_grad()
-def _fit(
-    method: Method,
-    results: Results,
-    hands: Sequence[Skeleton | Unreadable],
-    n: int,
-    generator: torch.Generator,
-    *,
-    what: What,
-    **crops: Any,
-) -> None:
-    usable: list[Skeleton] = []
-    for hand in hands:
-        reason = hand.reason if isinstance(hand, Unreadable) else results.problem(hand, what)
-        if reason is not None:
-            results.add_failure(hand.name, reason)
-        elif isinstance(hand, Skeleton):
-            usable.append(hand)
-    groups = [[h for h in usable if (h.joints is None) is flat] for flat in (True, False)]
-    for group in groups:
-        for start in range(0, len(group), ROWS):
-            chunk = group[start : start + ROWS]
-            placed, cameras = _sample(method, results, chunk, n, generator, what=what, **crops)
-            for row, hand in enumerate(chunk):
-                if float(placed.vertices[row, 0, :, 2].min()) < NEAREST:
-                    results.add_failure(hand.name, "the sampled hand cannot be placed in front of the camera")
-                else:
-                    results.add_fitted(hand, placed, row, cameras[row])
-
-
-def _sample(
-    method: Method,
-    results: Results,
-    chunk: Sequence[Skeleton],
-    n: int,
-    generator: torch.Generator,
-    **options: Any,
-) -> tuple[Placed, Tensor]:
-    crops = crop(chunk, [results.size(hand) for hand in chunk], **options)
-    sampled = method.sample(crops.to(method.device), n=n, generator=generator)
-    placed = put_back(sampled["vertices"].cpu(), sampled["joints"].cpu(), crops)
-    return placed, crops.intrinsics
+    words = [word for word in without(sys.argv[1:], "out") if word not in ("--resume", "--overwrite")]
+    return shlex.join(["python", "-m", "zoo", *words, "--out", str(target), "--resume"])
 
 
 COMMANDS = sample

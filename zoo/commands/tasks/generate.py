@@ -1,0 +1,27 @@
+"""`--task generate`: hands from noise."""
+
+from collections.abc import Sequence
+
+import torch
+
+from zoo.batch import Given
+from zoo.commands.tasks.case import Case, Unreadable
+from zoo.commands.tasks.task import Outcome, Task
+
+
+class Generate(Task):
+    """Right hands, each on its own, the wrist at the origin."""
+
+    def solve(self, cases: Sequence[Case], generator: torch.Generator) -> list[Outcome | Unreadable]:
+        hands, lost = self.sample(Given(), len(cases), generator)
+        return [
+            Unreadable(case.name, lost[row])
+            if row in lost
+            else Outcome(case, hands["vertices"][row], hands["joints"][row])
+            for row, case in enumerate(cases)
+        ]
+
+
+def to_generate(count: int) -> list[Case]:
+    """Names for new hands."""
+    return [Case(f"hand_{number:04d}") for number in range(count)]

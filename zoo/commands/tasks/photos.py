@@ -1,0 +1,51 @@
+"""Photographs: their size, their pixels turned as people see them, and crops of them."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_ORIENTATION = 0x0112
+
+
+def size_of(image: Path) -> tuple[int, int]:
+    """Height and width as shown, without reading the pixels."""
+    with Image.open(image) as picture:
+        sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
+        return (picture.width, picture.height) if sideways else (picture.height, picture.width)
+
+
+@lru_cache(maxsize=2)  # hands of one photograph come one after the other
+def read_photo(image: Path) -> NDArray[np.uint8]:
+    """RGB (h, w, 3), turned as its camera asks.
+
+    Raises:
+        ValueError: when it cannot be read whole.
+    """
+    try:
+        with Image.open(image) as picture:
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no image {image}") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{image} cannot be read as an image ({error})") from error
+
+
+def image_beside(stem: Path, suffixes: Sequence[str] = PICTURES) -> Path | None:
+    """The image of that name without its suffix, if there is one."""
+    for suffix in suffixes:
+        for spelled in (suffix, suffix.upper()):
+            path = stem.with_name(stem.name + spelled)
+            if path.is_file():
+                return path
+    return None
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file())

@@ -1,0 +1,224 @@
+"""The folder that `sample` writes: one npz file a hand, meshes, and a manifest; all of them whole or not there."""
+
+import io
+import json
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from zoo.commands.folder import claim, write_text
+from zoo.commands.tasks.align import side_name
+from zoo.commands.tasks.task import Outcome
+from zoo.hands.meshfile import save_mesh, write_atomically
+from zoo.hands.skeleton import LEFT, RIGHT
+from zoo.registry import UsageError
+from zoo.shapes import Betas, Faces, Float, Rotations, Translation
+
+PACKAGES = ("torch", "lightning", "numpy", "hand-model-zoo")
+KNOWN, MADE = (0.56, 0.66, 0.78), (0.93, 0.62, 0.40)  # colours of what was given and of what was completed
+FREE = ("limit", "batch", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
+
+Record = dict[str, Any]
+
+
+class Parameters(NamedTuple):
+    """MANO's parameters of the hypotheses of one hand, for the model of its own side."""
+
+    rotations: Rotations  # (n, 16, 3, 3)
+    pose: Float[Tensor, "n 48"]  # the same as axis-angle, absolute
+    betas: Betas  # (n, 10)
+    transl: Translation  # (n, 3) metres
+    residual: Float[Tensor, " n"]  # metres, mean distance of the vertices
+
+
+class Store:
+    """Writes each hand as soon as it is there, and knows those of an earlier run.
+
+    Args:
+        folder: Where to.
+        faces: Of the right hand.
+        formats: Suffixes of the meshes, without dots.
+        header: What the manifest says besides the results; `options` and `checkpoint` must be those of the run that is
+            resumed.
+        overwrite: Empty the folder first.
+        resume: Keep the hands that are there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        faces: Faces,
+        formats: Sequence[str],
+        header: dict[str, Any],
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> None:
+        self.folder, self.formats, self.header = folder, formats, header
+        self.faces = {RIGHT: faces.cpu(), LEFT: faces.cpu()[:, [0, 2, 1]]}  # a mirrored mesh keeps its outside outside
+        self.records: dict[str, Record] = {}
+        self.failures: dict[str, str] = {}
+        self.extra: list[str] = []
+        self.began = time.time()
+        if resume and (folder / "manifest.json").is_file():
+            self._same_run()
+        else:
+            claim(folder, overwrite)
+        self.write_manifest("running")
+
+    def _same_run(self) -> None:
+        """Refuses to mix hands that were made in different ways."""
+        try:
+            earlier = json.loads((self.folder / "manifest.json").read_text())
+            before = {**earlier["options"], "checkpoint": earlier["checkpoint"]["sha256"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.folder}/manifest.json is damaged, so --resume cannot go on from it.") from error
+        now = {**json.loads(json.dumps(self.header["options"])), "checkpoint": self.header["checkpoint"]["sha256"]}
+        for key in sorted((before.keys() | now.keys()) - set(FREE)):
+            if before.get(key) != now.get(key):
+                raise UsageError(
+                    f"--resume: the hands in {self.folder} were made with {key} {before.get(key)}, not {now.get(key)}. "
+                    "Give the same options, or another folder with --out."
+                )
+
+    def earlier(self, name: str) -> bool:
+        """Whether a hand is there, whole, from the run that is resumed."""
+        path = self.path(name)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                record = json.loads(str(file["record"]))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return False
+        if not all((self.folder / made).is_file() for made in record["files"]):
+            return False
+        self.records[name] = record
+        return True
+
+    def path(self, name: str) -> Path:
+        """The npz file of a hand."""
+        return self.folder / "hands" / f"{name}.npz"
+
+    def load(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a hand."""
+        with np.load(self.path(name), allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+
+    def fail(self, name: str, reason: str) -> None:
+        """Notes a hand that there is no result for."""
+        self.failures[name] = reason
+
+    def add(self, outcome: Outcome, parameters: Parameters | None) -> None:
+        """Writes one hand; its npz file last, for it says that all is there."""
+        case = outcome.case
+        scores = {name: score.numpy() for name, score in outcome.scores.items()}
+        arrays: dict[str, Any] = {
+            "vertices": outcome.vertices.numpy(),
+            "joints": outcome.joints.numpy(),
+            "faces": self.faces[case.side].numpy(),
+            "side": np.array(case.side),
+            **outcome.extras,
+            **scores,
+        }
+        if outcome.camera is not None:
+            arrays["intrinsics"] = outcome.camera.numpy()
+        if outcome.size is not None:
+            arrays["image_size"] = np.array(outcome.size)
+        if case.seen.any():
+            arrays |= {"keypoints": case.pixels, "keypoints_valid": case.seen, "confidence": case.confidence}
+        if case.joints is not None:
+            arrays |= {"given_joints": case.joints, "given_joints_valid": case.labelled}
+        if parameters is not None:
+            arrays |= {key: value.numpy() for key, value in parameters._asdict().items()}
+        record: Record = {
+            "name": case.name,
+            "status": "ok",
+            "side": side_name(case.side),
+            "hypotheses": len(outcome.vertices),
+            "files": [f"hands/{case.name}.npz", *self._meshes(outcome)],
+            **{name: round(float(score[0]), 4) for name, score in scores.items()},
+        }
+        if len(outcome.vertices) > 1:
+            record["scores"] = {name: [round(float(x), 4) for x in score] for name, score in scores.items()}
+        if case.image is not None:
+            record["image"] = str(case.image)
+        if case.source is not None:
+            record["input"] = str(case.source)
+        if case.seen.any():
+            record["keypoints"] = int(case.seen.sum())
+        arrays["record"] = np.array(json.dumps(record))
+        self._npz(self.path(case.name), arrays)
+        self.records[case.name] = record
+
+    def _meshes(self, outcome: Outcome) -> list[str]:
+        """The best hypothesis, or for completions, which are all as good, every one of them."""
+        case, names = outcome.case, [outcome.case.name]
+        colors = None
+        if case.known is not None:
+            names += [f"{case.name}_{number}" for number in range(1, len(outcome.vertices))]
+            colors = paint(case.known).float()
+        made = []
+        for name, vertices in zip(names, outcome.vertices, strict=False):
+            for suffix in self.formats:
+                path = self.folder / "meshes" / f"{name}.{suffix}"
+                save_mesh(path, vertices, self.faces[case.side], colors)
+                made.append(str(path.relative_to(self.folder)))
+        return made
+
+    def save_together(self, name: str, arrays: dict[str, Any]) -> None:
+        """One npz file for all hands."""
+        self._npz(self.folder / name, arrays)
+        self.extra.append(name)
+
+    def save_picture(self, name: str, image: Image.Image) -> str:
+        """Writes a PNG and returns its name."""
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        write_atomically(self.folder / name, file.getvalue())
+        return name
+
+    def write_manifest(self, status: str, pictures: Sequence[str] = ()) -> None:
+        """What is there: "running" until the run is "done" or "stopped"."""
+        failed = [{"name": name, "status": "failed", "reason": reason} for name, reason in self.failures.items()]
+        manifest = {
+            "command": ["python", "-m", "zoo", *sys.argv[1:]],
+            "status": status,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z") if status != "running" else None,
+            "seconds": round(time.time() - self.began, 1),
+            **self.header,
+            "versions": {"python": sys.version.split()[0], **_versions()},
+            "frame": "camera: x right, y down, z forward; metres",
+            "files": self.extra,
+            "pictures": list(pictures),
+            "results": [*failed, *self.records.values()],
+        }
+        write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+    def _npz(self, path: Path, arrays: dict[str, Any]) -> None:
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        write_atomically(path, file.getvalue())
+
+
+def paint(known: NDArray[np.bool_]) -> Float[Tensor, "778 3"]:
+    """One colour for vertices that were given, another one for those that were made."""
+    import torch
+
+    return torch.where(torch.from_numpy(known)[:, None], torch.tensor(KNOWN), torch.tensor(MADE))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "from the source folder"
+    return found
