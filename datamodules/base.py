@@ -38,7 +38,7 @@ class HandData(LightningDataModule, ABC):
     def __init__(
         self,
         batch_size: int = 64,
-        size: int = 128,
+        size: int = 96,
         margin: float = 1.5,
         images: bool = True,
         image_fraction: float = 1.0,

@@ -100,7 +100,7 @@ class FreiHAND(HandData):
         val_fraction: float = 0.05,
         cache: str | os.PathLike[str] | None = None,
         batch_size: int = 64,
-        size: int = 128,
+        size: int = 96,
         margin: float = 1.5,
         images: bool = True,
         image_fraction: float = 1.0,

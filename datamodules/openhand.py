@@ -103,7 +103,7 @@ class OpenHandData(HandData):
         bank: int = 2048,
         draw_workers: int | None = None,
         batch_size: int = 64,
-        size: int = 128,
+        size: int = 96,
         margin: float = 1.5,
         images: bool = False,
         image_fraction: float = 0.5,

@@ -133,7 +133,7 @@ class PoseStream:
 
     hand: HandModel
     prior: PosePrior
-    size: int = 128
+    size: int = 96
     seed: int = 0
     stream: int = 0
     cone: ViewCone = field(default_factory=ViewCone)

@@ -17,19 +17,25 @@ class Condition:
         mask: (b, n), True = usable; every row has at least one usable token.
         pooled: (b, p) a summary of the whole condition.
         control: (b, c, h, w) a spatial hint, such as a mesh image.
+        heat: (b, 21, h, w) logits of where in the crop an encoder sees each joint; no denoiser reads them.
     """
 
     tokens: Tokens | None = None
     mask: TokenMask | None = None
     pooled: Pooled | None = None
     control: Tensor | None = None
+    heat: Tensor | None = None
 
     def repeat(self, n: int) -> "Condition":
         """Every row n times in a row, for n hypotheses of each sample."""
         return Condition(*(None if x is None else x.repeat_interleave(n, dim=0) for x in self.fields()))
 
-    def fields(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-        return self.tokens, self.mask, self.pooled, self.control
+    def rows(self, which: Tensor) -> "Condition":
+        """Some rows, by number."""
+        return Condition(*(None if x is None else x[which] for x in self.fields()))
+
+    def fields(self) -> tuple[Tensor | None, ...]:
+        return self.tokens, self.mask, self.pooled, self.control, self.heat
 
 
 def stack(conditions: list[Condition]) -> Condition:

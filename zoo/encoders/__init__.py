@@ -1,4 +1,4 @@
-"""Encoders: from raw inputs to conditions. `ImageMapper` loads timm, so it is imported on first use."""
+"""Encoders: from raw inputs to conditions. The image mappers load timm, so they are imported on first use."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +8,18 @@ from zoo.encoders.skeleton import Skeleton2D, Skeleton3D
 
 if TYPE_CHECKING:
     from zoo.encoders.image import ImageMapper
+    from zoo.encoders.joint_image import JointImageMapper
     from zoo.encoders.multimodal import HandConditioner
 
-__all__ = ["Conditioner", "HandConditioner", "ImageMapper", "Masking", "Skeleton2D", "Skeleton3D"]
+__all__ = [
+    "Conditioner",
+    "HandConditioner",
+    "ImageMapper",
+    "JointImageMapper",
+    "Masking",
+    "Skeleton2D",
+    "Skeleton3D",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from zoo.encoders.image import ImageMapper
 
         return ImageMapper
+    if name == "JointImageMapper":
+        from zoo.encoders.joint_image import JointImageMapper
+
+        return JointImageMapper
     if name == "HandConditioner":
         from zoo.encoders.multimodal import HandConditioner
 

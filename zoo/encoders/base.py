@@ -1,6 +1,7 @@
 """What a conditioner is."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class Conditioner(nn.Module, ABC):
         self.dim = dim
         self.kind = nn.Parameter(0.02 * torch.randn(dim))  # tells the modalities apart
         self.null_token = nn.Parameter(0.02 * torch.randn(dim))
-        self.null_pooled = nn.Parameter(torch.zeros(dim))
+        self.trust = nn.Parameter(torch.zeros(()))  # logarithm of its pooled vector's weight beside those of others
 
     @abstractmethod
     def forward(self, given: Given, batch: int, keep: Mask | None = None) -> Condition:
@@ -41,7 +42,7 @@ class Conditioner(nn.Module, ABC):
     def null(self, batch: int) -> Condition:
         """The condition of rows without this input."""
         token = (self.null_token + self.kind).expand(batch, 1, -1)
-        return Condition(token, token.new_ones(batch, 1, dtype=torch.bool), self.null_pooled.expand(batch, -1))
+        return Condition(token, token.new_ones(batch, 1, dtype=torch.bool), token.new_zeros(batch, self.dim))
 
     def with_null(self, tokens: Tensor, mask: Tensor, pooled: Tensor, present: Mask) -> Condition:
         """Tokens of the present rows, the null token of the others.
@@ -56,5 +57,20 @@ class Conditioner(nn.Module, ABC):
         return Condition(
             torch.cat([null.to(tokens.dtype), tokens + self.kind], dim=1),
             torch.cat([~present[:, None], mask & present[:, None]], dim=1),
-            torch.where(present[:, None], pooled, self.null_pooled.to(pooled.dtype)),
+            torch.where(present[:, None], pooled, 0.0),
         )
+
+    def left_out(self, condition: Condition, keep: Mask) -> Condition:
+        """The same condition with the null token alone in rows that are not kept.
+
+        Args:
+            condition: Made by this conditioner.
+            keep: (b,) rows to leave as they are.
+        """
+        if condition.mask is None or condition.pooled is None:
+            return condition
+        null = torch.zeros_like(condition.mask)
+        null[:, 0] = True
+        kept = keep[:, None]
+        pooled = torch.where(kept, condition.pooled, 0.0)
+        return replace(condition, mask=torch.where(kept, condition.mask, null), pooled=pooled)

@@ -19,8 +19,9 @@ class Masking:
         everything: Probability that all of them are left out together.
         patch: Image patches are left out with a probability drawn from 0 to this, anew for each image.
         finger: Probability that a finger is hidden from a skeleton, for each finger and skeleton.
-        noise_3d: Standard deviation of the noise on 3D joints, metres.
-        noise_2d: Standard deviation of the noise on 2D joints, crop coordinates.
+        noise_3d: Largest standard deviation of the noise on 3D joints, metres.
+        noise_2d: Largest standard deviation of the noise on 2D joints, crop coordinates. For each skeleton it is drawn
+            from 0 to this, so that exact skeletons are trusted and noisy ones are not.
     """
 
     modality: float = 0.3
@@ -50,7 +51,8 @@ class Masking:
         shown = torch.rand(len(joints), len(FINGERS), device=joints.device) >= self.finger
         wrist = shown.new_ones(len(joints), 1)
         # The wrist is the origin of the 3D skeleton: it stays, and stays where it is.
-        moved = joints + noise * torch.randn_like(joints)
+        level = noise * torch.rand(len(joints), 1, 1, device=joints.device)
+        moved = joints + level * torch.randn_like(joints)
         if joints.shape[-1] == 3:
             moved = torch.cat([joints[:, :1], moved[:, 1:]], dim=1)
         return moved, torch.cat([wrist, shown.repeat_interleave(4, dim=1)], dim=1)

@@ -1,14 +1,17 @@
 """Several conditioners side by side, with random masking while training."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from zoo.batch import Given
 from zoo.condition import Condition, stack
 from zoo.encoders.base import Conditioner
-from zoo.encoders.image import ImageMapper
+from zoo.encoders.images import ImageConditioner
 from zoo.encoders.masking import Masking
 from zoo.encoders.skeleton import Skeleton2D, Skeleton3D
+from zoo.shapes import Mask
 
 
 class HandConditioner(nn.Module):
@@ -23,7 +26,7 @@ class HandConditioner(nn.Module):
 
     def __init__(
         self,
-        image: ImageMapper | None = None,
+        image: ImageConditioner | None = None,
         skeleton2d: Skeleton2D | None = None,
         skeleton3d: Skeleton3D | None = None,
         masking: Masking = Masking(),  # noqa: B008 - frozen
@@ -36,6 +39,12 @@ class HandConditioner(nn.Module):
             raise ValueError(f"The conditioners' dims differ: {[part.dim for part in parts]}. They share one --dim.")
         self.parts = nn.ModuleDict({part.name: part for part in parts})
         self.masking = masking
+        self.nothing = nn.Parameter(torch.zeros(parts[0].dim))  # the pooled vector of rows that have no condition
+
+    @property
+    def conditioners(self) -> list[Conditioner]:
+        """Its parts."""
+        return [part for part in self.parts.values() if isinstance(part, Conditioner)]
 
     @property
     def names(self) -> list[str]:
@@ -43,22 +52,58 @@ class HandConditioner(nn.Module):
         return list(self.parts)
 
     def forward(self, given: Given, batch: int) -> Condition:
-        """The condition of a batch, randomly masked while training."""
-        device = next(self.parameters()).device
-        keep = self.masking.keep(self.names, batch, device) if self.training else {}
+        """The condition of a batch, randomly masked while training; images that are left out are not computed."""
+        keep = self.masking.keep(self.names, batch, self.device) if self.training else {}
+        return self._together(self._parts(given, batch, keep))
+
+    def each(self, given: Given, batch: int) -> dict[str, Condition]:
+        """The condition of every part by name: disturbed and partly hidden while training, but none left out."""
+        return self._parts(given, batch, {})
+
+    def join(self, each: dict[str, Condition]) -> Condition:
+        """One condition of all, some of which are left out while training.
+
+        Args:
+            each: As from the method of that name.
+        """
         if self.training:
-            given = self.masking.disturb(given)
-        made = []
-        for name, part in self.parts.items():
-            if isinstance(part, ImageMapper) and self.training:
-                made.append(part(given, batch, keep.get(name), self.masking.patches))
+            rows = next(len(made.mask) for made in each.values() if made.mask is not None)
+            keep = self.masking.keep(self.names, rows, self.device)
+            each = {part.name: part.left_out(each[part.name], keep[part.name]) for part in self.conditioners}
+        return self._together(each)
+
+    def _together(self, each: dict[str, Condition]) -> Condition:
+        """Tokens side by side; pooled vectors averaged, each as far as it is trusted."""
+        weights, vectors = [], []
+        for part in self.conditioners:
+            mask, pooled = each[part.name].mask, each[part.name].pooled
+            if mask is not None and pooled is not None:
+                weights.append(torch.where(mask[:, 0], 0.0, part.trust.exp()))  # the first token is the null token
+                vectors.append(pooled)
+        weight = torch.stack(weights)[..., None]
+        total = weight.sum(0)
+        mean = (weight * torch.stack(vectors)).sum(0) / total.clamp_min(1e-9)
+        pooled = torch.where(total > 0, mean, self.nothing.to(mean.dtype))
+        return replace(stack(list(each.values())), pooled=pooled)
+
+    def _parts(self, given: Given, batch: int, keep: dict[str, Mask]) -> dict[str, Condition]:
+        given = self.masking.disturb(given) if self.training else given
+        made: dict[str, Condition] = {}
+        for part in self.conditioners:
+            if isinstance(part, ImageConditioner) and self.training:
+                made[part.name] = part(given, batch, keep.get(part.name), self.masking.patches)
             else:
-                made.append(part(given, batch, keep.get(name)))
-        return stack(made)
+                made[part.name] = part(given, batch, keep.get(part.name))
+        return made
+
+    @property
+    def device(self) -> torch.device:
+        """Of its parameters."""
+        return next(self.parameters()).device
 
     def null(self, batch: int) -> Condition:
         """The condition of rows about which nothing is known."""
-        return stack([part.null(batch) for part in self.parts.values() if isinstance(part, Conditioner)])
+        return self._together({part.name: part.null(batch) for part in self.conditioners})
 
     @torch.no_grad()
     def understands(self, given: Given) -> list[str]:

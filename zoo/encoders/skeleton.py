@@ -1,4 +1,4 @@
-"""Skeletons to tokens: the three-layer mapper of HHMR, section 5.1."""
+"""Skeletons to tokens: the three-layer mapper of HHMR, section 5.1, or a deeper residual one."""
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from zoo.batch import Given
 from zoo.condition import Condition
 from zoo.encoders.base import Conditioner
+from zoo.encoders.residual import Residual
 from zoo.hands.skeleton import WRIST
 from zoo.shapes import JointMask, Mask
 
@@ -19,19 +20,17 @@ class SkeletonMapper(Conditioner):
         hidden: Width of the two hidden layers.
         dropout: After each hidden layer.
         per_joint: Also one token a joint, besides the token of the whole skeleton.
+        depth: Residual blocks; 0 is the paper's three-layer mapper.
     """
 
-    def __init__(self, coordinates: int, dim: int, hidden: int, dropout: float, per_joint: bool) -> None:
+    def __init__(self, coordinates: int, dim: int, hidden: int, dropout: float, per_joint: bool, depth: int) -> None:
         super().__init__(dim)
         self.coordinates, self.tokens = coordinates, 22 if per_joint else 1
-        self.mapper = nn.Sequential(
-            nn.Linear(21 * (coordinates + 1), hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, self.tokens * dim),
+        inputs = 21 * (coordinates + 1)
+        self.mapper = (
+            _residual(inputs, hidden, self.tokens, dim, depth, dropout)
+            if depth
+            else _plain(inputs, hidden, self.tokens, dim, dropout)
         )
         self.local = nn.Linear(coordinates, dim) if per_joint else None
 
@@ -39,7 +38,7 @@ class SkeletonMapper(Conditioner):
         """Joints in the network's units, (b, 21, coordinates)."""
         joints = joints.masked_fill(~valid[..., None], 0.0)
         flat = torch.cat([joints.flatten(1), valid.to(joints.dtype)], dim=1)
-        tokens = self.mapper(flat).unflatten(1, (self.tokens, self.dim))
+        tokens = self.mapper(flat)
         mask = valid.new_ones(len(valid), 1)
         pooled = tokens[:, 0]
         if self.local is not None:
@@ -57,15 +56,22 @@ class Skeleton3D(SkeletonMapper):
         hidden: Width of the two hidden layers.
         dropout: After each hidden layer.
         per_joint: Also one token a joint, besides the token of the whole skeleton.
+        depth: Residual blocks; 0 is the paper's three-layer mapper.
         scale: Metres that count as one.
     """
 
     name = "skeleton3d"
 
     def __init__(
-        self, dim: int = 512, hidden: int = 512, dropout: float = 0.05, per_joint: bool = False, scale: float = 0.1
+        self,
+        dim: int = 512,
+        hidden: int = 512,
+        dropout: float = 0.05,
+        per_joint: bool = False,
+        depth: int = 0,
+        scale: float = 0.1,
     ) -> None:
-        super().__init__(3, dim, hidden, dropout, per_joint)
+        super().__init__(3, dim, hidden, dropout, per_joint, depth)
         self.scale = scale
 
     def forward(self, given: Given, batch: int, keep: Mask | None = None) -> Condition:
@@ -86,12 +92,15 @@ class Skeleton2D(SkeletonMapper):
         hidden: Width of the two hidden layers.
         dropout: After each hidden layer.
         per_joint: Also one token a joint, besides the token of the whole skeleton.
+        depth: Residual blocks; 0 is the paper's three-layer mapper.
     """
 
     name = "skeleton2d"
 
-    def __init__(self, dim: int = 512, hidden: int = 512, dropout: float = 0.05, per_joint: bool = False) -> None:
-        super().__init__(2, dim, hidden, dropout, per_joint)
+    def __init__(
+        self, dim: int = 512, hidden: int = 512, dropout: float = 0.05, per_joint: bool = False, depth: int = 0
+    ) -> None:
+        super().__init__(2, dim, hidden, dropout, per_joint, depth)
 
     def forward(self, given: Given, batch: int, keep: Mask | None = None) -> Condition:
         if "joints2d" not in given:
@@ -99,3 +108,46 @@ class Skeleton2D(SkeletonMapper):
         joints = given["joints2d"]
         valid = given.get("joints2d_valid", torch.ones_like(joints[..., 0], dtype=torch.bool))
         return self.encode(joints, valid, keep)
+
+
+def _plain(inputs: int, hidden: int, tokens: int, dim: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, tokens * dim),
+        nn.Unflatten(1, (tokens, dim)),
+    )
+
+
+def _residual(inputs: int, hidden: int, tokens: int, dim: int, depth: int, dropout: float) -> nn.Sequential:
+    blocks = [Residual(hidden, dropout) for _ in range(depth)]
+    return nn.Sequential(nn.Linear(inputs, hidden), *blocks, nn.LayerNorm(hidden), Summary(hidden, tokens, dim))
+
+
+class Summary(nn.Module):
+    """One whole token and, through a narrow waist that saves weights, one for each joint.
+
+    Args:
+        width: Channels in.
+        tokens: How many, the whole one included.
+        dim: Channels of a token.
+        waist: Channels of each joint before they are widened to `dim`.
+    """
+
+    def __init__(self, width: int, tokens: int, dim: int, waist: int = 16) -> None:
+        super().__init__()
+        self.whole = nn.Linear(width, dim)
+        joints = tokens - 1
+        self.joints = (
+            nn.Sequential(nn.Linear(width, joints * waist), nn.Unflatten(1, (joints, waist)), nn.Linear(waist, dim))
+            if joints
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = self.whole(x)[:, None]
+        return whole if self.joints is None else torch.cat([whole, self.joints(x)], dim=1)

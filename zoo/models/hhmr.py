@@ -18,6 +18,7 @@ from zoo.denoisers.base import Denoiser
 from zoo.denoisers.mesh_unet import MeshUNet
 from zoo.diffusion import Denoise, Estimate, NoiseSchedule
 from zoo.encoders.multimodal import HandConditioner
+from zoo.encoders.readout import Readout
 from zoo.guidance.base import Diverged, Guidance, guided
 from zoo.hands.model import HandModel
 from zoo.hands.openhand import OpenHand
@@ -46,6 +47,10 @@ class HHMR(Method):
         sampler: Noise to hand.
         guidance: Wrapped around the denoiser in order while sampling.
         losses: Weights of the five losses.
+        mapper_loss: Weight of a sixth, `Readout`: each mapper's own guess of the skeleton. 0 leaves it out, as the
+            paper does.
+        denoised: Rows of a training batch that reach the denoiser, evenly spread; the others train the mappers alone,
+            which are far cheaper and need more hands. None is all of them.
         scale: Metres that count as one in the diffused signal, about the spread of a hand around its wrist.
         time_power: Times are drawn as T (1 - u^power), u uniform: 1 is uniform, more prefers noisy times, where the
             condition alone decides.
@@ -63,6 +68,8 @@ class HHMR(Method):
         sampler: Sampler = DDIM(),  # noqa: B008 - frozen
         guidance: list[Guidance] | None = None,
         losses: MeshLosses = MeshLosses(),  # noqa: B008 - frozen
+        mapper_loss: float = 0.0,
+        denoised: int | None = None,
         scale: float = 0.1,
         time_power: float = 1.0,
         optimizer: OptimizerCallable = _adamw,
@@ -77,6 +84,13 @@ class HHMR(Method):
         self.schedule = NoiseSchedule() if schedule is None else schedule
         self.sampler, self.guidance = sampler, guidance or []
         self.losses, self.scale, self.time_power = losses, scale, time_power
+        if denoised is not None and not mapper_loss:
+            raise ValueError(
+                f"denoised={denoised} leaves the other rows of a batch without any loss. "
+                "Set --model.mapper_loss above 0, or --model.denoised null."
+            )
+        self.mapper_loss, self.denoised = mapper_loss, denoised
+        self.readout = Readout(conditioner.conditioners[0].dim) if mapper_loss else None
         self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
         self.seed = 0
 
@@ -111,21 +125,38 @@ class HHMR(Method):
         torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
 
     def training_step(self, batch: HandBatch, batch_idx: int) -> Scalar:
-        t = (self.schedule.steps * (1 - self.rand(len(batch["vertices"])) ** self.time_power)).long()
-        losses = self.step_losses(batch, t.clamp(max=self.schedule.steps - 1), torch.randn_like(batch["vertices"]))
+        rows = min(len(batch["vertices"]), self.denoised or len(batch["vertices"]))
+        t = (self.schedule.steps * (1 - self.rand(rows) ** self.time_power)).long().clamp(max=self.schedule.steps - 1)
+        losses = self.step_losses(batch, t, torch.randn(rows, *batch["vertices"].shape[1:], device=self.device))
         total = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
         self.log("train/loss", total.detach(), prog_bar=True)
         return total
 
     def step_losses(self, batch: HandBatch, t: Tensor, noise: Tensor) -> dict[str, Scalar]:
-        """The losses of one denoising step at times t."""
-        clean = self.normalized(batch["vertices"])
+        """The losses of one denoising step.
+
+        Args:
+            batch: All of its rows train the mappers, if there is a loss for them.
+            t: Times, for each row that is denoised: as many of the batch, evenly spread.
+            noise: Of those rows.
+        """
+        clean, known = self.normalized(batch["vertices"]), batch["has_mesh"]
+        given, losses = conditions_of(batch), {}
+        if self.readout is None:
+            condition = self.conditioner(given, len(clean))
+        else:
+            each, joints = self.conditioner.each(given, len(clean)), self.hand.regress(clean)
+            read = self.readout(each, joints, batch["joints2d"], batch["joints2d_valid"], known)
+            losses["mapper"] = self.mapper_loss * read
+            condition = self.conditioner.join(each)
+        if len(t) < len(clean):
+            rows = torch.arange(len(t), device=t.device) * len(clean) // len(t)
+            clean, known, condition = clean[rows], known[rows], condition.rows(rows)
         x_t = self.schedule.add_noise(clean, noise, t)
-        condition = self.conditioner(conditions_of(batch), len(clean))
         predicted = self.schedule.to_x0(self.denoiser(x_t, t, condition), x_t, t, self.denoiser.prediction)
-        return self.losses(
-            predicted, clean, self.hand.joint_regressor, self.hand.faces, batch["has_mesh"], self.global_step
+        return losses | self.losses(
+            predicted, clean, self.hand.joint_regressor, self.hand.faces, known, self.global_step
         )
 
     def rand(self, n: int) -> Tensor:

@@ -1,0 +1,113 @@
+"""What conditioners that look at images have in common."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from zoo.batch import Given
+from zoo.condition import Condition
+from zoo.encoders.base import Conditioner
+from zoo.shapes import Images, Mask
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the backbones were trained with
+
+Shown = Callable[[int, int, torch.device], Tensor]
+
+
+class ImageConditioner(Conditioner):
+    """Packed square images to tokens.
+
+    Args:
+        dim: Channels per token.
+        size: Side of the image, pixels.
+    """
+
+    name = "image"
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dim: int, size: int) -> None:
+        super().__init__(dim)
+        self.size = size
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+
+    def forward(
+        self,
+        given: Given,
+        batch: int,
+        keep: Mask | None = None,
+        shown: Shown | None = None,
+    ) -> Condition:
+        """As `Conditioner.forward`.
+
+        Args:
+            given: Its `image` is packed: only rows whose `has_image` is True.
+            batch: Rows of the batch.
+            keep: Rows whose image may be used.
+            shown: (images, patches, device) -> mask of the patches that are shown; None shows all.
+        """
+        if "image" not in given or not len(given["image"]):
+            return self.null(batch)
+        image = given["image"]
+        has = given.get("has_image", torch.ones(len(image), dtype=torch.bool, device=image.device))
+        if keep is not None:
+            image, has = image[keep[has]], has & keep  # images that would be dropped are not computed
+            if not len(image):
+                return self.null(batch)
+        self.check(image)
+        few, heat = self.encode((image - self.mean) / self.std, shown)
+        tokens = few.new_zeros(batch, *few.shape[1:]).masked_scatter(has[:, None, None], few)
+        made = self.with_null(tokens, has[:, None].expand(-1, tokens.shape[1]), tokens[:, 0], has)
+        if heat is None:
+            return made
+        return replace(made, heat=heat.new_zeros(batch, *heat.shape[1:]).masked_scatter(has[:, None, None, None], heat))
+
+    @abstractmethod
+    def encode(self, image: Images, shown: Shown | None = None) -> tuple[Tensor, Tensor | None]:
+        """Tokens (m, 1 + k, dim), the first of which is pooled, and logits (m, 21, h, w) of the joints' places or None.
+
+        Args:
+            image: (m, 3, s, s), less the mean, over the deviation of ImageNet's pixels.
+            shown: As for `forward`.
+        """
+
+    def check(self, image: Images) -> None:
+        """Refuses images of another size, whose patches would lie elsewhere."""
+        if image.shape[-2:] != (self.size, self.size):
+            height, width = image.shape[-2:]
+            raise ValueError(
+                f"{type(self).__name__}(size={self.size}) got {height}x{width} images. "
+                f"Set --data.size {self.size} or --model.conditioner.image.size {height}."
+            )
+
+
+def make_backbone(name: str, pretrained: bool | str, levels: tuple[int, ...]) -> nn.Module:
+    """A timm model that returns feature maps.
+
+    Args:
+        name: Of the model.
+        pretrained: False for random weights, True to let timm fetch its ImageNet weights, or a local file.
+        levels: Which feature maps; -1 is the coarsest.
+    """
+    extra: dict[str, Any] = {"pretrained_cfg_overlay": {"file": pretrained}} if isinstance(pretrained, str) else {}
+    if isinstance(pretrained, str) and not Path(pretrained).is_file():
+        raise FileNotFoundError(
+            f"--model.conditioner.image.pretrained {pretrained}: there is no such file. "
+            f"Give the path of timm's {name} weights."
+        )
+    try:
+        return timm.create_model(name, pretrained=bool(pretrained), features_only=True, out_indices=levels, **extra)
+    except Exception as error:  # timm and the hub raise many kinds; what to do is the same
+        if not pretrained:
+            raise
+        raise ValueError(
+            f"timm could not load weights for {name} ({type(error).__name__}). Download them elsewhere and set "
+            "--model.conditioner.image.pretrained FILE, or false for random weights."
+        ) from error
