@@ -110,3 +110,34 @@ class ToyData(HandData):
         return self.train_dataloader()
 
     test_dataloader = val_dataloader
+
+
+class SeeingToy(Toy):
+    """The same, with an image branch that sees nothing.
+
+    Args:
+        size: Side of the images.
+    """
+
+    def __init__(self, size: int = 32) -> None:
+        super().__init__()
+        part = nn.Module()
+        part.size = size
+        self.conditioner = nn.Module()
+        self.conditioner.parts = nn.ModuleDict({"image": part})
+        self.conditioner.names = ["image", "skeleton2d", "skeleton3d"]
+        self.size = size
+
+    def sample(self, given, n=1, generator=None, batch_size=None, guidance=()):
+        if "image" in given:
+            assert given["image"].shape == (int(given["has_image"].sum()), 3, self.size, self.size)
+        return super().sample(given, n, generator, batch_size, guidance)
+
+
+class BlindToy(Toy):
+    """The same, without an image branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conditioner = nn.Module()
+        self.conditioner.names = ["skeleton2d", "skeleton3d"]

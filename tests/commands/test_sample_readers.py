@@ -186,7 +186,7 @@ def test_garbage_is_refused_in_a_sentence(tmp_path, kind):
 def test_truncated_and_binary_files_are_refused_in_a_sentence(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"\x93NUMPY\x01\x00v\x00{'desc\xff\xfe")
-    with pytest.raises(ValueError, match="cannot be read|is not"):
+    with pytest.raises(ValueError, match=r"cannot be read|is not"):
         list(Reader(side=RIGHT).read(path))
 
 
