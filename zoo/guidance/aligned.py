@@ -20,7 +20,7 @@ from zoo.guidance.strength import STRENGTHS, Strength, StrengthName
 from zoo.shapes import Bool, Float, Signal, Time
 
 Norm = Literal["l2_squared", "l2", "l1"]
-TOLERANCE, WORST = 2.0, 0.25  # a mean residual above 2 times the first, and above 0.25 units, has diverged
+TOLERANCE, WORST = 3.0, 0.5  # a mean residual above 3 times the first, and above half a unit, has diverged
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,8 @@ class AlignedGradient(Guidance):
         window: Where it acts, as shares of all times: 0 is clean, 1 pure noise, in which a gradient means nothing.
         schedule: What the scale is multiplied by at which noise: a name, or a function of alpha_bar.
         moves: `estimate` moves x0: the score's correction. `signal` moves x_t and asks the network again, so that
-            estimates are always the network's own, without dents. With respect to x0 only the estimate moves.
+            estimates are always the network's own, without dents. `both` does one after the other: the estimate only
+            has to go where the network would not. With respect to x0 only the estimate moves.
         repeats: Moves a step. For the signal each costs an evaluation, for the estimate a backward pass through the
             one evaluation, and almost nothing with respect to x0.
     """
@@ -65,7 +66,7 @@ class AlignedGradient(Guidance):
     clip: float | None = 0.2
     window: tuple[float, float] = (0.0, 0.85)
     schedule: StrengthName | Strength = "constant"
-    moves: Literal["estimate", "signal"] = "signal"
+    moves: Literal["estimate", "signal", "both"] = "signal"
     repeats: int = 2
 
     def __post_init__(self) -> None:
@@ -79,8 +80,10 @@ class AlignedGradient(Guidance):
     def __call__(self, denoise: Denoise, unconditional: Denoise, schedule: NoiseSchedule) -> Denoise:
         if self.scale == 0:
             return denoise
-        if self.wrt == "x_t" and self.moves == "signal":
-            return AlongSignal(self, denoise, schedule)
+        if self.wrt == "x_t" and self.moves != "estimate":
+            denoise = AlongSignal(self, denoise, schedule)
+            if self.moves == "signal":
+                return denoise
         return AlongEstimate(self, denoise, schedule)
 
     def inside(self, t: Time, schedule: NoiseSchedule) -> Bool[Tensor, " r"]:
