@@ -29,7 +29,7 @@ class Parameters(NamedTuple):
 
 
 @torch.no_grad()
-def fit_parameters(hand: HandModel, vertices: Vertices, iterations: int = 12, prior: float = 1.0) -> Parameters:
+def fit_parameters(hand: HandModel, vertices: Vertices, iterations: int = 12, prior: float = 10.0) -> Parameters:
     """The parameters whose mesh is nearest, in least squares, to a given one.
 
     Rotations start at the rigid motions of the parts (Kabsch). Then come Levenberg and Marquardt's steps on all 61
@@ -43,7 +43,8 @@ def fit_parameters(hand: HandModel, vertices: Vertices, iterations: int = 12, pr
         vertices: (b, 778, 3) metres, any origin, any orientation. Rows that are not finite get the resting hand and a
             residual of NaN.
         iterations: At most so many steps.
-        prior: Weight of the pull. More than 1 suits meshes whose errors go together, as a network's do; 0 is none.
+        prior: Weight of the pull: 1 suits meshes whose vertices err independently, more those whose errors go
+            together, as a network's do; 0 is none.
 
     Returns:
         Rotations, shape and place; `hand.forward` of them is the fitted mesh.
