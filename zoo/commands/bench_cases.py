@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from zoo.commands.bench_harness import Case
+from zoo.diffusion import NoiseSchedule
 
 
 def chebconv(channels: int, batch: int = 64, order: int = 3) -> Case:
@@ -79,23 +80,28 @@ def hand_layer(batch: int = 1024) -> Case:
     )  # fmt: skip
 
 
-def ddim(batch: int = 64, steps: int = 10) -> Case:
-    """Our DDIM loop and diffusers' scheduler, around a network that costs nothing."""
+def diffusers_ddim(schedule: NoiseSchedule) -> Any:
+    """Diffusers' scheduler for our noise and our choice of times."""
     from diffusers import DDIMScheduler
 
-    from zoo.diffusion import Estimate, NoiseSchedule
-    from zoo.samplers.ddim import DDIM
-
-    schedule = NoiseSchedule()
-    noise = torch.randn(batch, 778, 3, generator=torch.Generator().manual_seed(0))
     make: Any = DDIMScheduler
-    peer = make(
-        num_train_timesteps=1000,
-        trained_betas=schedule.beta.double().numpy(),
+    return make(
+        num_train_timesteps=schedule.steps,
+        trained_betas=schedule.beta.double().cpu().numpy(),
         prediction_type="sample",
         clip_sample=False,
         timestep_spacing="trailing",
     )
+
+
+def ddim(batch: int = 64, steps: int = 10) -> Case:
+    """Our DDIM loop and diffusers' scheduler, around a network that costs nothing."""
+    from zoo.diffusion import Estimate
+    from zoo.samplers.ddim import DDIM
+
+    schedule = NoiseSchedule()
+    noise = torch.randn(batch, 778, 3, generator=torch.Generator().manual_seed(0))
+    peer = diffusers_ddim(schedule)
 
     def theirs() -> Tensor:
         peer.set_timesteps(steps)
