@@ -14,7 +14,7 @@ def test_an_example_runs_and_is_short(script, tmp_path, monkeypatch, capsys):
     assert len(script.read_text().splitlines()) <= 60
     words = [str(tmp_path / "out")]
     if "RUN" in script.read_text():
-        words = [str(untrained(tmp_path / "weights")), *words]
+        words = [str(untrained(tmp_path / "weights", images="image branch" in script.read_text())), *words]
     monkeypatch.setattr(sys, "argv", [str(script), *words])
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(script), run_name="__main__")
