@@ -18,7 +18,10 @@ from zoo.shapes import Bool, Faces, Float, Signal, Time, Vertices
 
 @dataclass(frozen=True, eq=False)
 class KnownPart(Guidance):
-    """Keeps known vertices where they are and lets the network complete the rest. Put it last: it has the last word.
+    """Keeps known vertices where they are and lets the network complete the rest.
+
+    Put it last in the list: what comes after it may move the known part. The sample then stays where the known part
+    is, so its wrist may be a millimetre off the origin where the wrist was not known.
 
     Args:
         vertices: (b, 778, 3) metres, wrist-relative; b rows.
