@@ -28,11 +28,11 @@ class AlignedGradient(Guidance):
     """Makes estimates agree with observations.
 
     Every step takes g, the gradient of the norm of the operator's residual, and moves by -step * g. Rows without any
-    observation stay as they are, and so does everything at scale 0, bit for bit. The defaults are
-    those found best for `PixelsAt` under a 2D condition. For more force raise `repeats`, not the scale: beyond 0.4 hands
-    get worse; for several observations take one guidance of `Together`, since guidance around guidance differentiates
-    through it. The score's correction as published is `AlignedGradient(operator, scale, normalize="none",
-    moves="estimate", scale_by_variance=True, repeats=1, clip=None, window=(0, 1))`.
+    observation stay as they are, and so does everything at scale 0, bit for bit. The defaults are those found best
+    for `PixelsAt` under a 2D condition. For more force raise `repeats`, not the scale: beyond 0.4 hands get worse. For
+    several observations take one guidance of `Together`, since guidance around guidance differentiates through it.
+    The score's correction as published is `AlignedGradient(operator, scale, normalize="none", moves="estimate",
+    scale_by_variance=True, repeats=1, clip=None, window=(0, 1))`.
 
     Args:
         operator: What to agree with.
