@@ -10,6 +10,7 @@ init_args:
   denoiser:
     class_path: MeshUNet
     init_args:
-      {sizes: [24], widths: [4, 8], blocks: 1, heads: 1, self_attention: [1], cross_attention: [1], condition: 8, time: 8}
+      {sizes: [24], widths: [4, 8], blocks: 1, heads: 1, self_attention: [1], cross_attention: [1],
+       condition: 8, time: 8}
   sampler: {class_path: DDIM, init_args: {steps: 2}}
 """
