@@ -34,7 +34,8 @@ def read_table(file: Path) -> Table:
         array, extras = _content(file)
         array = np.asarray(array, np.float32)
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} cannot be read as an array of numbers ({error}). Is it whole?") from error
+        why = "it is damaged, or holds objects, which are never unpickled" if "pickle" in str(error) else error
+        raise ValueError(f"{file} cannot be read as an array of numbers ({why}). Is it whole?") from error
     return Table(_skeletons(file, array), extras)
 
 

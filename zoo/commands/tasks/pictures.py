@@ -196,7 +196,7 @@ def _warp(image: Tensor, affine: Tensor) -> Tensor:
 
 
 def _boxed(image: Tensor, corners: Tensor) -> Tensor:
-    canvas = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    canvas = image.permute(1, 2, 0).contiguous().numpy().copy()
     (left, top), (right, bottom) = corners.round().int().tolist()
     cv2.rectangle(canvas, (left, top), (right, bottom), BOX, 2, cv2.LINE_AA)
     return torch.from_numpy(canvas).permute(2, 0, 1)

@@ -26,6 +26,23 @@ from zoo.shapes import Betas, Faces, Float, Rotations, Translation
 PACKAGES = ("torch", "lightning", "numpy", "hand-model-zoo")
 KNOWN, MADE = (0.56, 0.66, 0.78), (0.93, 0.62, 0.40)  # colours of what was given and of what was completed
 FREE = ("limit", "batch", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
+# What the npz files hold; n hypotheses, best first.
+ARRAYS = {
+    "vertices, joints": "(n, 778, 3) and (n, 21, 3) metres; of left hands left ones; in the camera frame of the image, "
+    "for inpaint in the frame of the input, for generate with the wrist at the origin",
+    "rotations, pose, betas, transl": "MANO's parameters of the hand's own side that make the mesh: (n, 16, 3, 3), the "
+    "same as axis-angle (n, 48) where the flat hand is zero, (n, 10), (n, 3) metres",
+    "residual": "(n,) metres between that mesh and the vertices, mean",
+    "intrinsics, image_size": "of the image: (3, 3) pixels; height and width",
+    "box": "left, top, right, bottom of the joints' box, pixels: of the keypoints, or as given",
+    "crop_affine, crop_size": "(2, 3) from pixels of the image to pixels of the square crop that the model saw",
+    "crop_frame": "(3, 3) from the image's camera frame to the crop's: mirrored for left hands, turned with the crop",
+    "crop_intrinsics": "(3, 3) crop_affine @ intrinsics @ crop_frame.T: sees crop_frame @ points where the crop does",
+    "translation": "(n, 3) metres, the wrist. With 3D labels, where they are; with keypoints, where the joints fall on "
+    "them; with a box alone, where the joints' box has its centre and longer side. Without known intrinsics its depth "
+    "follows the guessed focal length (--focal)",
+    "known": "inpaint: (778,) vertices, or (21,) joints, that were given and kept",
+}
 
 Record = dict[str, Any]
 
@@ -195,6 +212,7 @@ class Store:
             **self.header,
             "versions": {"python": sys.version.split()[0], **_versions()},
             "frame": "camera: x right, y down, z forward; metres",
+            "arrays": ARRAYS,
             "files": self.extra,
             "pictures": list(pictures),
             "results": [*failed, *self.records.values()],
