@@ -58,6 +58,7 @@ def test_mfu_is_operations_over_time_over_790_tflops():
     assert found["calls_per_second"] == pytest.approx(55.6, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["train", "pose", "sample", "latency"])
 def test_every_case_runs_and_agrees_with_its_peer(word, capsys):
     records, agreed = bench_paper.run_paper("cpu", word, 0.0, 2, **SMALL)
