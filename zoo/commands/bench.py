@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torch-geometric", "smplx", "diffusers", "numba", "opencv-p
 
 
 def bench(
-    suite: Literal["cpu", "hhmr"] = "cpu",
+    suite: Literal["cpu", "hhmr", "paper"] = "cpu",
     only: list[str] | str | None = None,
     threads: int = 2,
     seconds: float = 20.0,
@@ -29,13 +29,17 @@ def bench(
     model: str = "hhmr",
     device: str = "auto",
     seed: int = 0,
+    batch: int | None = None,
 ) -> int:
     """Times our parts against others' in interleaved rounds, or (--suite hhmr) measures the tables of the HHMR paper.
 
     Args:
-        suite: cpu is speed, compared with others only where results agree; hhmr is the paper's tables.
-        only: cpu: one of chebconv64, chebconv128, hand, ddim, step, loader, render, or a list such as [hand,ddim].
-            hhmr: numbers of tables, such as 1,4.
+        suite: cpu is speed, compared with others only where results agree; hhmr is the paper's tables;
+            paper is the speed, memory and MFU of hhmr-paper, on a GPU where there is one.
+        only: cpu: one of chebconv64, chebconv128, hand, ddim, step, loader, render, si_trimesh, si_fcl, apd, or a
+            list such as [hand,ddim].
+            hhmr: numbers of tables, such as 1,4. paper: train, pose, sample, latency, and on a GPU train-compiled,
+            pose-compiled, sample-compiled, sample-graph, latency-graph.
         threads: Of torch and OpenCV.
         seconds: cpu: for a case, unless its ratio is steady earlier.
         json: cpu: where all numbers go, with versions.
@@ -47,12 +51,23 @@ def bench(
         model: hhmr: what is trained there, a name or a YAML file.
         device: hhmr: auto, cpu or cuda.
         seed: hhmr: of the noise.
+        batch: paper: rows; 64 on a GPU and 2 on a CPU when not given.
     """
     if suite == "hhmr":
         import torch
 
         torch.set_num_threads(_at_least_one(threads))
         return _tables(out, ckpt, only, samples, (train_minutes, train_steps, model), seed, device)
+    if suite == "paper":
+        import torch
+
+        from zoo.commands.bench_paper import run_paper
+
+        torch.set_num_threads(_at_least_one(threads))
+        records, agreed = run_paper(device, only, seconds, batch)
+        if json is not None:
+            _write(json, {"suite": suite, "threads": threads, **_facts(), "cases": records})
+        return int(not agreed)
     import cv2
     import torch
 
