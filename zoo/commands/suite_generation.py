@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.commands.suite_hands import HeldOut, sampled, two_fingers
+from zoo.batch import Given
+from zoo.commands.suite_hands import HeldOut, sampled, two_fingers, without_fingers
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_table import Interval, Table, difference, interval, of_paper, pair_means, pairs_interval, paper
-from zoo.guidance import KnownPart
+from zoo.guidance import AlignedGradient, Guidance, KnownPart, VerticesAt
 from zoo.hands.model import HandModel
 from zoo.hands.pca import PCAPrior
 from zoo.hands.pca_inpainting import complete
@@ -18,6 +19,7 @@ from zoo.metrics.intersection import self_intersections
 from zoo.models.hhmr import HHMR
 
 COMPLETIONS = 8
+BLEND = 4  # rings of vertices over which the seam of the known part fades, as in `sample --task inpaint`
 PALM = [0, 5, 9, 13, 17]  # wrist and the four knuckles at the bases of the fingers
 FINGER_PARTS = ((13, 14, 15), (1, 2, 3), (4, 5, 6), (10, 11, 12), (7, 8, 9))  # thumb to little, in MANO's joints
 SHOWN = 24  # hands in a picture
@@ -28,19 +30,21 @@ def generation(method: HHMR, hands: HeldOut, progress: Progress, seed: int = 0) 
 
     Args:
         method: With its weights.
-        hands: Held-out ones: as many are generated, and half of them are completed.
+        hands: Held-out ones: as many are generated, and a quarter of them is completed.
         progress: Told of every hand.
         seed: Of the noise.
     """
     free, free_data = _generated(method, hands, progress, seed)
-    done, done_data = _completed(method, hands.first(max(2, len(hands) // 2)), progress, seed)
+    done, done_data = _completed(method, hands.first(max(4, len(hands) // 4)), progress, seed)
     columns = ("task", "method", "APD, mm", "SI, %", "known part, mm", "paper")
     notes = [
         f"{len(hands)} generated hands; {done_data['hands']} held-out hands with two fingers missing, {COMPLETIONS} "
         "completions each. APD: mean distance of corresponding vertices over pairs of hands whose palms were laid on "
         "each other (generation; a PCA of finger poses has no orientation of its own) or as they are (inpainting, "
-        "within each hand, known part included). Known part: how far it is off. SI: faces that pass through a face "
-        "with which they share no vertex. Paper: APD / SI; it gives no unit for APD."
+        "within each hand, known part included). Ours completes as `sample --task inpaint` does: the joints that are "
+        "left as the condition, guidance towards the known vertices, which are kept. Known part: how far it is off. "
+        "SI: faces that pass through a face with which they share no vertex. Paper: APD / SI; it gives no unit for "
+        "APD."
     ]
     return Table(
         1, "Generation and inpainting", columns, free + done, notes, len(hands), {**free_data, **done_data}
@@ -82,15 +86,23 @@ def _completed(
     method: HHMR, hands: HeldOut, progress: Progress, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     figures = paper()["generation"]["inpainting"]
-    known = known_vertices(two_fingers(hands), method.hand)
+    hidden = two_fingers(hands)
+    known = known_vertices(hidden, method.hand)
     bar = progress.bar("table 1, inpainting", len(hands) * COMPLETIONS * method_steps(method))
     start = int(hands.batch["index"][0])
 
-    def keep(part: HeldOut) -> list[KnownPart]:
-        row = int(part.batch["index"][0]) - start
-        return [KnownPart(part.vertices, known[row : row + len(part)], method.scale, faces=method.hand.faces, blend=2)]
+    def visible(part: HeldOut) -> Given:
+        if "skeleton3d" not in method.conditioner.names:
+            return Given()
+        return without_fingers(part.given("skeleton3d"), two_fingers(part))
 
-    ours = sampled(method, hands, (), COMPLETIONS, guide=keep, seed=seed, bar=bar, given=lambda _: {})["vertices"]
+    def keep(part: HeldOut) -> list[Guidance]:
+        row = int(part.batch["index"][0]) - start
+        mask = known[row : row + len(part)]
+        towards = AlignedGradient(VerticesAt(part.vertices, mask.float(), method.scale))
+        return [towards, KnownPart(part.vertices, mask, method.scale, BLEND, method.hand.faces)]
+
+    ours = sampled(method, hands, (), COMPLETIONS, guide=keep, seed=seed, bar=bar, given=visible)["vertices"]
     bar.close()
     prior = PCAPrior(method.hand)
     generator = torch.Generator().manual_seed(seed)
