@@ -11,32 +11,26 @@ from zoo.hands.draw import contact_sheet, hand_picture
 from zoo.hands.sheets import LINES
 from zoo.shapes import Faces
 
+FINGERS_UP = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # a PCA prior's hands rest along -x
+
 
 def pictures(table: Table, faces: Faces) -> dict[str, Image.Image]:
     """The pictures of a table by file name; none for most."""
     if table.number == 1:
         return {
-            f"table1_{kind}_{name.replace(' ', '-').lower()}.png": _sheet(hands, faces, f"{kind}: {name}")
+            f"table1_{kind}_{name.replace(' ', '-').lower()}.png": _sheet(
+                hands, faces, f"{kind}: {name}", (kind, name) == ("generated", "PCA prior")
+            )
             for kind in ("generated", "completed")
             for name, hands in table.data[kind].items()
         }
     return {"table4.png": _curves(table)} if table.number == 4 else {}
 
 
-def _sheet(hands: Any, faces: Faces, title: str) -> Image.Image:
+def _sheet(hands: Any, faces: Faces, title: str, turn: bool) -> Image.Image:
     vertices = torch.tensor(hands)
-    # Half the resting hands face along x; all are shown from the side that shows most of them.
     sound = vertices[vertices.isfinite().flatten(1).all(1)]
-    return contact_sheet(hand_picture(_upright(sound), faces.cpu(), size=160), columns=8, title=title)
-
-
-def _upright(vertices: torch.Tensor) -> torch.Tensor:
-    """Hands that rest along -x (a PCA prior's) with their fingers up; others as they are."""
-    span = vertices.amax(1) - vertices.amin(1)
-    if bool((span[:, 1] < 0.6 * span[:, 0]).float().mean() > 0.8):
-        fingers_up = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-        return vertices @ fingers_up.T
-    return vertices
+    return contact_sheet(hand_picture(sound @ FINGERS_UP.T if turn else sound, faces.cpu(), size=160), 8, title=title)
 
 
 def _curves(table: Table) -> Image.Image:
