@@ -16,7 +16,7 @@ OWN = {
     "list": "models, data, parts, commands and weights: one line each",
     "doctor": "what works on this machine, and how to fix what does not",
     "data": "synth, check or draw a dataset",
-    "sample": "generate hands, or fit hands to 2D or 3D skeletons",
+    "sample": "generate, complete, reconstruct or fit hands",
     "bench": "measured speed against other implementations, and the tables of the paper",
     "release": "turn a run into weights that ship",
 }
