@@ -2,7 +2,16 @@
 
 from importlib import import_module
 
-PARTS = ("encoders", "encoders.image", "encoders.joint_image", "denoisers", "samplers", "guidance", "models", "hands.mano")
+PARTS = (
+    "encoders",
+    "encoders.image",
+    "encoders.joint_image",
+    "denoisers",
+    "samplers",
+    "guidance",
+    "models",
+    "hands.mano",
+)
 
 
 def import_parts() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tests.models.test_hhmr import batch, model
 
 
