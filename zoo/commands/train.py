@@ -10,6 +10,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import checkpoints
@@ -115,7 +116,11 @@ class ZooCLI(LightningCLI):
             kwargs["enable_model_summary"] = False  # the headline counts the parameters
         if options.trainer.logger in (None, True):
             kwargs["logger"] = False  # until the first line of the run is printed
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if options.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
+            # Batches without images leave the image branch out, and DDP stops at parameters without a gradient.
+            trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+        return trainer
 
     def after_instantiate_classes(self) -> None:
         """Says what runs, and hands the checkpoint over."""
