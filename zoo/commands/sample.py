@@ -74,7 +74,7 @@ def sample(
         side: left or right, where the input does not say.
         size: WIDTHxHEIGHT of the images, where neither the input nor an image tells.
         min_confidence: Keypoints up to this are missing; without, 0 for annotations and 0.2 for detections.
-        steps: Sampling steps, when not those of the model.
+        steps: Sampling steps, when not those of the model; generate takes at least 50 unless told.
         focal: Focal length in pixels where the file knows none; without it, 1.2 times the larger image side.
         margin: Side of the crop over that of the keypoints' box; the model was trained with 1.5 unless you changed it.
         upright: Turn crops around keypoints so that the hand points up before sampling, and back afterwards.
@@ -107,9 +107,12 @@ def sample(
     weights = _newest(model, task, given) if ckpt is None else ckpt
     method, source = _load(weights, steps, device)
     if task == "generate":
-        from zoo.commands.tasks.generate import to_generate
+        from zoo.commands.tasks.generate import patient, to_generate
+        from zoo.models.hhmr import HHMR
 
         items = [*to_generate(count)]
+        if steps is None and isinstance(method, HHMR):
+            method.sampler = patient(method.sampler)
     elif task == "inpaint" and input is not None:
         items = _hands(task, input, method.hand, reading)
     if not items:

@@ -9,6 +9,7 @@ from zoo.batch import Given
 from zoo.commands.suite_hands import HeldOut, sampled, two_fingers, without_fingers
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_table import Interval, Table, difference, interval, of_paper, pair_means, pairs_interval, paper
+from zoo.commands.tasks.generate import patient
 from zoo.guidance import AlignedGradient, Guidance, KnownPart, VerticesAt
 from zoo.hands.model import HandModel
 from zoo.hands.pca import PCAPrior
@@ -43,8 +44,8 @@ def generation(method: HHMR, hands: HeldOut, progress: Progress, seed: int = 0) 
         "each other (generation; a PCA of finger poses has no orientation of its own) or as they are (inpainting, "
         "within each hand, known part included). Ours completes as `sample --task inpaint` does: the joints that are "
         "left as the condition, guidance towards the known vertices, which are kept. Known part: how far it is off. "
-        "SI: faces that pass through a face with which they share no vertex. Paper: APD / SI; it gives no unit for "
-        "APD."
+        "Generated in at least 50 steps, completed in the model's own. SI: faces that pass through a face with which "
+        "they share no vertex. Paper: APD / SI; it gives no unit for APD."
     ]
     return Table(
         1, "Generation and inpainting", columns, free + done, notes, len(hands), {**free_data, **done_data}
@@ -57,9 +58,11 @@ def _generated(
     figures = paper()["generation"]["generation"]
     prior = PCAPrior(method.hand)
     generator = torch.Generator().manual_seed(seed)
+    usual, method.sampler = method.sampler, patient(method.sampler)  # as `sample --task generate`
     bar = progress.bar("table 1, generation", len(hands) * method_steps(method))
     ours = sampled(method, hands, (), seed=seed, bar=bar, given=lambda _: {})["vertices"][:, 0]
     bar.close()
+    method.sampler = usual
     sets = {"PCA prior": prior.sample(len(hands), generator), "ours": ours, "held-out hands": hands.vertices}
     apart = {name: distances_between(palms_together(x, method.hand)) for name, x in sets.items()}
     crossing = {name: crossing_percent(x, method.hand) for name, x in sets.items()}

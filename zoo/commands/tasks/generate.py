@@ -7,6 +7,10 @@ import torch
 from zoo.batch import Given
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.commands.tasks.task import Outcome, Task
+from zoo.samplers.base import Sampler
+from zoo.samplers.ddim import DDIM
+
+PATIENT = 50
 
 
 class Generate(Task):
@@ -25,3 +29,14 @@ class Generate(Task):
 def to_generate(count: int) -> list[Case]:
     """Names for new hands."""
     return [Case(f"hand_{number:04d}") for number in range(count)]
+
+
+def patient(sampler: Sampler) -> Sampler:
+    """The sampler for hands from nothing: 50 stochastic steps where a model's DDIM takes fewer.
+
+    Without a condition the first estimates say little, and few steps leave fingers that pass through each other: of
+    the shipped weights' hands 5 % of the faces at 10 steps, 1 % at 50.
+    """
+    if not isinstance(sampler, DDIM) or sampler.steps >= PATIENT:
+        return sampler
+    return DDIM(PATIENT, 1.0, sampler.spacing)
