@@ -5,13 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datamodules.augment import Augment as Augment
+    from datamodules.base import FolderData as FolderData
     from datamodules.base import HandData as HandData
-    from datamodules.freihand import FreiHAND as FreiHAND
-    from datamodules.openhand import OpenHandData as OpenHandData
+    from datamodules.freihand.data import FreiHAND as FreiHAND
+    from datamodules.openhand.data import OpenHandData as OpenHandData
 
-_HOMES = {"Augment": "augment", "FreiHAND": "freihand", "HandData": "base", "OpenHandData": "openhand"}
+_HOMES = {
+    "AttentionHandData": "attentionhand.data",
+    "Augment": "augment",
+    "COCO": "coco.data",
+    "FolderData": "base",
+    "FreiHAND": "freihand.data",
+    "HO3D": "ho3d.data",
+    "HandData": "base",
+    "InterHand": "interhand.data",
+    "Mix": "mix",
+    "OpenHandData": "openhand.data",
+    "TwoHand500K": "twohand500k.data",
+}
 
-__all__ = ["Augment", "FreiHAND", "HandData", "OpenHandData"]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,18 +1,19 @@
 """What every dataset of hands does alike: views, loaders, mixed batches, resuming, images to the device as bytes."""
 
+import os
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from datamodules.augment import Augment
-from datamodules.batches import PoseSource, TrainBatches, TrainLoader, one_thread
+from datamodules.batches import Batch, Numbered, PoseSource, TrainBatches, TrainLoader, one_thread
 from datamodules.hand_view import HandView
 from datamodules.scene import Scenes, Split
-from zoo.batch import HandBatch
 
 _AUGMENT = Augment()
 
@@ -89,7 +90,7 @@ class HandData(LightningDataModule, ABC):
         augment = self.augment if split == "train" else None
         return HandView(scenes, self.size, self.margin, augment=augment, seed=self.seed, images=self.images)
 
-    def train_batches(self) -> TrainBatches:
+    def train_batches(self) -> Numbered:
         """The training batches by number, for this device."""
         poses = self.poses()
         image_rows = round(self.batch_size * self.image_fraction) if self.images else 0
@@ -112,26 +113,29 @@ class HandData(LightningDataModule, ABC):
             batches.cycle = max(1, int(part * length) if isinstance(part, float) else part)
         return TrainLoader(batches, length, self._reached, self.workers)
 
-    def val_dataloader(self) -> DataLoader[HandBatch]:
+    def val_dataloader(self) -> DataLoader[Batch]:
         return self._in_order("val")
 
-    def test_dataloader(self) -> DataLoader[HandBatch]:
+    def test_dataloader(self) -> DataLoader[Batch]:
         return self._in_order("test")
 
-    def predict_dataloader(self) -> DataLoader[HandBatch]:
+    def predict_dataloader(self) -> DataLoader[Batch]:
         return self._in_order("predict")
 
-    def on_after_batch_transfer(self, batch: HandBatch, dataloader_idx: int) -> HandBatch:
-        """Bytes travel to the device and become numbers in [0, 1] there."""
-        image = batch["image"]
-        return batch if image.is_floating_point() else {**batch, "image": image.float() / 255}
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Pictures travel to the device as bytes and become numbers in [0, 1] there."""
+        bytes_of = {
+            key: value for key, value in batch.items() if isinstance(value, torch.Tensor) and value.dtype == torch.uint8
+        }
+        numbers = {key: value.float() / 255 for key, value in bytes_of.items()}
+        return {**batch, **numbers}  # type: ignore[return-value]
 
     def _reached(self) -> int:
         """Batches trained on so far. Unlike the other counters this one neither restarts nor runs ahead."""
         progress: Any = self.trainer and self.trainer.fit_loop.epoch_loop.batch_progress.total
         return progress.processed if progress else 0
 
-    def _in_order(self, split: Split) -> DataLoader[HandBatch]:
+    def _in_order(self, split: Split) -> DataLoader[Batch]:
         warnings.filterwarnings("ignore", r".*does not have many workers")  # that is the user's --data.workers
         return DataLoader(
             self.view(split),
@@ -141,6 +145,47 @@ class HandData(LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=one_thread,
         )
+
+
+class FolderData(HandData, ABC):
+    """A dataset that lies in a folder of the user's, because it may not be passed on.
+
+    Args:
+        root: The dataset's folder.
+        mano: Folder of MANO_RIGHT and MANO_LEFT, which make meshes of MANO parameters. Datasets that store meshes do
+            without; those that `data synth` made bring their own hand.
+        cache: Folder for indexes and parsed label files; None is the user's cache.
+        options: Of `HandData`.
+    """
+
+    title: ClassVar[str]  # the dataset's name for people
+    source: ClassVar[str]  # what to get, and where
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        mano: str | os.PathLike[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._root = None if root is None else Path(root).expanduser()
+        self.mano = None if mano is None else Path(mano).expanduser()
+        self.cache = None if cache is None else Path(cache).expanduser()
+
+    @property
+    def root(self) -> Path:
+        """The dataset's folder.
+
+        Raises:
+            FileNotFoundError: None was given.
+        """
+        if self._root is None:
+            raise FileNotFoundError(
+                f"{self.title} needs a folder, because the dataset may not be passed on. Get {self.source} and pass "
+                "--data.root."
+            )
+        return self._root
 
 
 def _as_is(batch: Any) -> Any:

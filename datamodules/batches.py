@@ -1,7 +1,8 @@
 """Training batches by number, and a loader that goes on wherever the trainer is."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, reduce
 from itertools import count
 from typing import Any, Protocol, runtime_checkable
@@ -9,11 +10,54 @@ from typing import Any, Protocol, runtime_checkable
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.hand_view import HandView, join
 from datamodules.scene import IntArray
-from zoo.batch import HandBatch
+from zoo.batch import HandBatch, SceneBatch
+
+Batch = HandBatch | SceneBatch
+
+
+@runtime_checkable
+class View(Protocol):
+    """Rows of a dataset as batches: hands or whole scenes."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Sequence[int], epochs: Sequence[int] | None = None, images: int | None = None) -> Batch:
+        """Reads rows; `epochs` is how often each was read before, `images` how many, from the first, get pictures."""
+
+
+class Numbered(Dataset[Batch], ABC):
+    """Training batches by number: batch `k` is a function of the seed and of `k` alone.
+
+    Args:
+        size: Rows a batch on one device.
+        seed: Decides the order.
+        cycle: Repeats the first so many batches for ever; None for no repetition.
+        rank: Which of `world` devices this is.
+        world: How many devices share a step.
+    """
+
+    def __init__(self, size: int, seed: int = 0, cycle: int | None = None, rank: int = 0, world: int = 1) -> None:
+        self.size, self.seed, self.cycle, self.rank, self.world = size, seed, cycle, rank, world
+
+    def __getitem__(self, k: int) -> Batch:
+        share = (k % self.cycle if self.cycle else k) * self.world + self.rank
+        return self.rows(share, share * self.size, self.size)
+
+    @abstractmethod
+    def rows(self, share: int, first: int, n: int) -> Batch:
+        """`n` rows from place `first` of the endless order on; `share` numbers the request."""
+
+    @abstractmethod
+    def once_through(self) -> int:
+        """How many steps show every row of the dataset about once."""
+
+    @abstractmethod
+    def order(self) -> dict[str, int]:
+        """What the order of the batches hangs on."""
 
 
 @runtime_checkable
@@ -24,11 +68,11 @@ class PoseSource(Protocol):
         """Batch `k` of `n` rows: a function of `k` and `n` alone."""
 
 
-class TrainBatches(Dataset[HandBatch]):
-    """Training batch `k`, a function of the seed and of `k` alone.
+class TrainBatches(Numbered):
+    """The batches of one dataset.
 
     Args:
-        view: Hands from a dataset, or None: then every row comes from `poses`.
+        view: Rows from a dataset, or None: then every row comes from `poses`.
         poses: Where rows without an image come from; None takes them from `view`, without opening their images.
         size: Rows a batch on one device.
         image_rows: How many of them have an image; they come first.
@@ -40,7 +84,7 @@ class TrainBatches(Dataset[HandBatch]):
 
     def __init__(
         self,
-        view: HandView | None,
+        view: View | None,
         poses: PoseSource | None,
         *,
         size: int,
@@ -50,32 +94,50 @@ class TrainBatches(Dataset[HandBatch]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        super().__init__(size, seed, cycle, rank, world)
         self.view = view
         self.poses = poses
-        self.seed, self.cycle, self.rank, self.world = seed, cycle, rank, world
         if view is None and poses is None:
             raise ValueError("TrainBatches got neither a dataset nor a pose source. Give it at least one of them.")
         self.image_rows = image_rows
         self.view_rows = 0 if view is None else size if poses is None else image_rows
-        self.pose_rows = size - self.view_rows
 
-    def __getitem__(self, k: int) -> HandBatch:
-        share = (k % self.cycle if self.cycle else k) * self.world + self.rank
-        parts = []
-        if self.view is not None and self.view_rows:
-            rows, epochs = _shuffled(share * self.view_rows, self.view_rows, len(self.view), self.seed)
-            parts.append(self.view.batch(rows, epochs, self.image_rows))
-        if self.poses is not None and self.pose_rows:
-            parts.append(self.poses.batch(share, self.pose_rows))
+    def rows(self, share: int, first: int, n: int) -> Batch:
+        """`n` rows from place `first` on, pictures and poses in the proportion of a whole batch."""
+        start, stop = (place * self.view_rows // self.size for place in (first, first + n))
+        pictured = (first + n) * self.image_rows // self.size - first * self.image_rows // self.size
+        parts: list[Batch] = []
+        if self.view is not None and stop > start:
+            rows, epochs = _shuffled(start, stop - start, len(self.view), self.seed)
+            parts.append(self.view.batch(rows, epochs, pictured))
+        if self.poses is not None and n > stop - start:
+            parts.append(self.poses.batch(share, n - (stop - start)))
         return reduce(join, parts)
 
     def once_through(self) -> int:
-        """How many steps show every hand of the dataset about once."""
+        """How many steps show every row of the dataset about once."""
         if self.view is None or not self.view_rows:
             raise ValueError(
                 "An epoch of pose-only hands has no length of its own. Set --data.batches_per_epoch to a number."
             )
         return max(1, len(self.view) // (self.view_rows * self.world))
+
+    def order(self) -> dict[str, int]:
+        """What the order of the batches hangs on; the position itself is the trainer's."""
+        return {"rows": self.view_rows, "world": self.world, "seed": self.seed}
+
+
+def join(first: Batch, second: Batch) -> Batch:
+    """One batch of the rows of two. Packed pictures stay packed, because both come in the order of their rows."""
+    joined: dict[str, Any] = {}
+    for key, value in first.items():
+        other: Any = second[key]  # type: ignore[literal-required]
+        if isinstance(value, list):
+            joined[key] = value + other
+        elif isinstance(value, Tensor):  # an empty picture may have another type or size
+            parts = [part for part in (value, other) if len(part)] or [value]
+            joined[key] = torch.cat(parts) if len(parts) > 1 else parts[0]
+    return joined  # type: ignore[return-value]
 
 
 def _shuffled(start: int, count: int, n: int, seed: int) -> tuple[list[int], list[int]]:
@@ -100,7 +162,7 @@ class TrainLoader:
         workers: Processes that read ahead; 0 reads in the training process.
     """
 
-    def __init__(self, batches: TrainBatches, length: int, reached: Callable[[], int], workers: int = 0) -> None:
+    def __init__(self, batches: Numbered, length: int, reached: Callable[[], int], workers: int = 0) -> None:
         self.batches = batches
         self.length = length
         self.reached = reached
@@ -111,7 +173,7 @@ class TrainLoader:
     def __len__(self) -> int:
         return self.length
 
-    def __iter__(self) -> Iterator[HandBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         start = self.reached()
         if self._iterator is None or self._next != start:
             self._iterator = iter(read(self.batches, count(start), workers=self.workers))
@@ -122,12 +184,12 @@ class TrainLoader:
 
     def state_dict(self) -> dict[str, int]:
         """What the order of the batches hangs on; the position itself is the trainer's."""
-        return {"rows": self.batches.view_rows, "world": self.batches.world, "seed": self.batches.seed}
+        return self.batches.order()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Says so when training goes on in another order than the one it left."""
         if changed := [
-            f"{name} {state[name]} -> {now}" for name, now in self.state_dict().items() if state[name] != now
+            f"{name} {state.get(name)} -> {now}" for name, now in self.state_dict().items() if state.get(name) != now
         ]:
             warnings.warn(
                 f"The order of the training data is another than the checkpoint's ({', '.join(changed)}), so this run "
@@ -136,7 +198,7 @@ class TrainLoader:
             )
 
 
-def read(dataset: Dataset[HandBatch], numbers: Iterable[int], workers: int) -> DataLoader[HandBatch]:
+def read(dataset: Dataset[Batch], numbers: Iterable[int], workers: int) -> DataLoader[Batch]:
     """A loader of ready batches, given by number."""
     return DataLoader(
         dataset,

@@ -1,7 +1,6 @@
 """A contact sheet of a dataset's crops with their labels drawn on: what a person looks at before training."""
 
 import os
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -9,16 +8,17 @@ import numpy as np
 import torch
 
 from datamodules.base import HandData
-from datamodules.freihand import FreiHAND, FreiHANDScenes
-from datamodules.freihand_files import VERSIONS
-from datamodules.hand_view import HandView, fits
-from datamodules.scene import Scenes, Split
+from datamodules.freihand.data import FreiHAND, FreiHANDScenes
+from datamodules.freihand.files import VERSIONS
+from datamodules.hand_models import faces_of
+from datamodules.hand_view import HandView
+from datamodules.scene import HandModels, Scenes, Split
 from zoo.batch import HandBatch
 from zoo.hands.camera import denormalize_pixels, project
 from zoo.hands.draw import contact_sheet, draw_skeleton
-from zoo.hands.openhand import OpenHand
 from zoo.hands.sheets import Picture
-from zoo.shapes import Faces, Vertices
+from zoo.hands.skeleton import RIGHT
+from zoo.shapes import Vertices
 
 
 def draw(
@@ -56,7 +56,7 @@ def draw(
     for row in rows:
         for view, note in ((plain, _describe(scenes, int(plain.rows[row, 0]))), (varied, "augmented")):
             batch = view.batch([row])
-            pictures.append(draw_crop(batch))
+            pictures.append(draw_crop(batch, models=scenes.models))
             captions.append(("left, " if not int(batch["side"][0]) else "right, ") + note)
     columns = min(2 * len(rows), max(2, 2 * round(np.sqrt(len(rows) / 2))))
     path = Path(out)
@@ -68,12 +68,13 @@ def draw(
     return path
 
 
-def draw_crop(batch: HandBatch, row: int = 0) -> Picture:
+def draw_crop(batch: HandBatch, row: int = 0, models: HandModels | None = None) -> Picture:
     """One row of a batch with its labels: outline of the mesh, bones, joints; grey where it has no image.
 
     Args:
         batch: As it comes from a hand view.
         row: Which one.
+        models: Whose faces the meshes have; None tries OpenHand's.
     """
     size = batch["image"].shape[-1]
     image = np.full((size, size, 3), 128, np.uint8)
@@ -84,18 +85,20 @@ def draw_crop(batch: HandBatch, row: int = 0) -> Picture:
     if batch["has_mesh"][row]:
         vertices = batch["vertices"][row]
         pixels = project(vertices[None], batch["intrinsics"][row : row + 1])[0].numpy()
-        contours, _ = cv2.findContours(_silhouette(vertices, pixels, size), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contours, _ = cv2.findContours(
+            _silhouette(vertices, pixels, size, models), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
         cv2.drawContours(image, contours, -1, (255, 255, 255), 1, cv2.LINE_AA)
     picture = torch.from_numpy(image).permute(2, 0, 1)
     joints = denormalize_pixels(batch["joints2d"][row], (size, size))
     return draw_skeleton(picture, joints, batch["joints2d_valid"][row])
 
 
-def _silhouette(vertices: Vertices, pixels: np.ndarray, size: int) -> np.ndarray:
+def _silhouette(vertices: Vertices, pixels: np.ndarray, size: int, models: HandModels | None) -> np.ndarray:
     """(size, size) 255 = hand: the faces where they are known, else blots around the vertices."""
     mask = np.zeros((size, size), np.uint8)
     fixed = np.round(np.clip(pixels, -4 * size, 5 * size) * 16).astype(np.int32)
-    if (faces := _faces(vertices)) is not None:
+    if (faces := faces_of(vertices, models, RIGHT)) is not None:
         for triangle in fixed[faces.numpy()]:
             cv2.fillConvexPoly(mask, triangle, 255, shift=4)
         return mask
@@ -103,17 +106,6 @@ def _silhouette(vertices: Vertices, pixels: np.ndarray, size: int) -> np.ndarray
         cv2.circle(mask, (u, v), 16 * size // 64, 255, -1, shift=4)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size // 32 | 1, size // 32 | 1))
     return np.asarray(cv2.erode(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), kernel), np.uint8)
-
-
-def _faces(vertices: Vertices) -> Faces | None:
-    """OpenHand's faces if they fit the mesh. MANO's may not be passed on, so its meshes get no faces here."""
-    faces = _openhand_faces()
-    return faces if fits(vertices, faces) else None
-
-
-@cache
-def _openhand_faces() -> Faces:
-    return OpenHand().faces
 
 
 def _describe(scenes: Scenes, index: int) -> str:
@@ -127,7 +119,7 @@ def _data(name: str, root: str | os.PathLike[str] | None) -> HandData:
     if name == "freihand":
         return FreiHAND(root)
     if name == "openhand":
-        from datamodules.openhand import OpenHandData
+        from datamodules.openhand.data import OpenHandData
 
         return OpenHandData(root=root, images=True)
     raise ValueError(f"data draw {name}: it cannot be drawn yet. Known: freihand, openhand.")

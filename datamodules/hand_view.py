@@ -9,13 +9,12 @@ from torch.utils.data import Dataset
 
 from datamodules.augment import Augment, Variation, paint
 from datamodules.crops import Crops
+from datamodules.hand_models import pose_hands
 from datamodules.scene import BoolArray, FloatArray, Scene, SceneHand, Scenes
 from zoo.batch import HandBatch
 from zoo.hands.camera import normalize_pixels, project
 from zoo.hands.skeleton import LEFT
-from zoo.shapes import Faces, JointMask, Joints2D, RawImages, Vertices
-
-_LONG_EDGE = 0.015  # metres; a hand's mean edge is 5 mm, that of a shuffled mesh some 60 mm
+from zoo.shapes import JointMask, Joints2D, RawImages
 
 
 class HandView(Dataset[HandBatch]):
@@ -73,6 +72,11 @@ class HandView(Dataset[HandBatch]):
         vertices, has_mesh = _stack(hands, lambda hand: hand.vertices, (778, 3))
         joints, has_joints = _stack(hands, lambda hand: hand.joints, (21, 3))
         joints_valid = has_joints[:, None] & _masks(hands, lambda hand: hand.joints_valid)
+        posed = [i for i, hand in enumerate(hands) if hand.vertices is None and hand.pose is not None]
+        if posed and (models := self.scenes.models) is not None:
+            poses = [pose for i in posed if (pose := hands[i].pose) is not None]
+            vertices[posed], joints[posed] = pose_hands(models, [hands[i].side for i in posed], poses)
+            has_mesh[posed], joints_valid[posed] = True, True  # a batch's joints are those of its mesh
         intrinsics = torch.from_numpy(np.stack([scene.intrinsics for scene in scenes]))
         pixels, has_pixels = _stack(hands, lambda hand: hand.joints2d, (21, 2))
         projected = project(
@@ -130,24 +134,6 @@ class HandView(Dataset[HandBatch]):
         for place, (i, image) in enumerate(packed):
             out[place] = paint(crops.image(i, image), drawn[i])
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # a view: the three bytes of a pixel stay together
-
-
-def join(first: HandBatch, second: HandBatch) -> HandBatch:
-    """One batch of the rows of two; images of the first come first, so packing holds."""
-    if not len(second["image"]):  # its empty image may have another type or size
-        second = {**second, "image": first["image"][:0]}
-    return HandBatch(**{key: torch.cat((first[key], second[key])) for key in HandBatch.__annotations__})  # type: ignore[literal-required,typeddict-item]
-
-
-def fits(vertices: Vertices, faces: Faces) -> bool:
-    """Whether faces belong to the meshes of a dataset: between vertices of another mesh's order edges are long.
-
-    Args:
-        vertices: Metres, one mesh or more.
-        faces: Vertex indices.
-    """
-    corners = vertices[..., faces, :]
-    return float((corners - corners.roll(1, -2)).norm(dim=-1).mean()) < _LONG_EDGE
 
 
 def _stack(

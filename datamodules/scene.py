@@ -8,13 +8,32 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.hands.model import HandModel
+
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]
 IntArray = NDArray[np.int64]
+HandModels = Mapping[int, HandModel]  # by side, 0 = left, 1 = right
 
 Split = Literal["train", "val", "test", "predict"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test", "predict")
+
+
+@dataclass(frozen=True)
+class ManoPose:
+    """MANO's parameters of one hand, in the frame of its scene's camera.
+
+    Args:
+        rotations: (16, 3) axis-angle, radians, MANO-16 order; the root's, then the fingers' relative to their parents.
+            Absolute: zero is the flat hand, whatever mean pose the dataset stores them relative to.
+        betas: (10,) shape, standard deviations.
+        transl: (3,) metres; the root turns about its own joint, and this moves everything.
+    """
+
+    rotations: FloatArray
+    betas: FloatArray
+    transl: FloatArray
 
 
 @dataclass(frozen=True)
@@ -23,12 +42,13 @@ class SceneHand:
 
     Args:
         side: 0 = left, 1 = right.
-        vertices: (778, 3) metres, or None.
-        joints: (21, 3) metres in SNAP-21 order, or None.
+        vertices: (778, 3) metres, or None: then `pose` makes them where the dataset knows its hand models.
+        joints: (21, 3) metres in SNAP-21 order, as the dataset defines them, or None.
         joints_valid: (21,) True = labelled in 3D; None = all of them.
         joints2d: (21, 2) pixels of the image, or None: then they are the projected 3D joints.
         joints2d_valid: (21,) True = labelled in 2D; None = all of them.
         box: (4,) left, top, right, bottom of the crop to take, pixels, or None: then the 2D joints decide.
+        pose: Of the dataset's hand model, or None.
     """
 
     side: int
@@ -38,6 +58,7 @@ class SceneHand:
     joints2d: FloatArray | None = None
     joints2d_valid: BoolArray | None = None
     box: FloatArray | None = None
+    pose: ManoPose | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,8 @@ class Scene:
         image: (h, w, 3) RGB, or None when there is none or it was not asked for.
         mask: (h, w) True = hand, or None.
         caption: A sentence about the image, or None.
+        mesh_image: (h, w, 3) the hands' meshes drawn bright on dark as the dataset ships it, or None.
+        name: What the dataset calls it; for pictures and messages.
     """
 
     index: int
@@ -61,10 +84,14 @@ class Scene:
     image: ByteArray | None = None
     mask: BoolArray | None = None
     caption: str | None = None
+    mesh_image: ByteArray | None = None
+    name: str = ""
 
 
 class Scenes(ABC):
     """A dataset split: scenes by number. It must pickle small, because loader workers get a copy."""
+
+    models: HandModels | None = None  # whose parameters `SceneHand.pose` are; None: no mesh can be made of them
 
     @abstractmethod
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import checkpoints
-from datamodules.pose_stream import PoseStream
+from datamodules.openhand.pose_stream import PoseStream
 from zoo.batch import Given
 from zoo.guidance import AlignedGradient, PixelsAt
 from zoo.guidance.cameras import put_in_front

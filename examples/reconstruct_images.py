@@ -10,7 +10,7 @@ import torch
 
 import checkpoints
 from datamodules.crops import warp
-from datamodules.pose_stream import PoseStream
+from datamodules.openhand.pose_stream import PoseStream
 from zoo.batch import Given
 from zoo.encoders.image import ImageMapper
 from zoo.hands.camera import crop_affine, place, project, square_box

@@ -5,7 +5,7 @@ python examples/score_a_predictor.py
 
 import torch
 
-from datamodules.pose_stream import PoseStream
+from datamodules.openhand.pose_stream import PoseStream
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
 from zoo.metrics.hand_scores import HandScores

@@ -6,7 +6,7 @@ python examples/swap_parts.py
 import torch
 
 import zoo
-from datamodules.pose_stream import PoseStream
+from datamodules.openhand.pose_stream import PoseStream
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
 from zoo.models.hhmr import HHMR, conditions_of

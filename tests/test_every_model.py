@@ -7,7 +7,7 @@ import torch
 import yaml
 
 import zoo
-from datamodules.pose_stream import PoseStream
+from datamodules.openhand.pose_stream import PoseStream
 from zoo.batch import Given, HandBatch
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior

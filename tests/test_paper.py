@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import zoo
-from datamodules.pose_stream import PoseStream
+from datamodules.openhand.pose_stream import PoseStream
 from zoo.batch import Given
 from zoo.commands.bench_flops import flops
 from zoo.hands.openhand import OpenHand

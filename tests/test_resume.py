@@ -8,7 +8,7 @@ import torch
 
 import zoo
 from callbacks.ema import EMA
-from datamodules.openhand import OpenHandData
+from datamodules.openhand.data import OpenHandData
 from tests.test_every_model import TINY
 
 STEPS = 9

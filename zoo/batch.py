@@ -2,7 +2,21 @@
 
 from typing import NotRequired, TypedDict
 
-from zoo.shapes import Images, Int, Intrinsics, JointMask, Joints, Joints2D, Mask, Side, Tensor, Vertices
+from zoo.shapes import (
+    Betas,
+    Bool,
+    Float,
+    Images,
+    Int,
+    Intrinsics,
+    JointMask,
+    Joints,
+    Joints2D,
+    Mask,
+    Side,
+    Tensor,
+    Vertices,
+)
 
 
 class HandBatch(TypedDict):
@@ -22,6 +36,39 @@ class HandBatch(TypedDict):
     joints2d_valid: JointMask  # (b, 21)
     intrinsics: Intrinsics  # (b, 3, 3) of the crop, pixels
     side: Side  # (b,) of the original hand, before mirroring
+    index: Int[Tensor, " b"]  # row in the dataset, for names and pictures
+
+
+class SceneBatch(TypedDict):
+    """One picture with up to two hands and its text: what AttentionHand and HanDiffuser read.
+
+    The second axis of hand labels is the side, 0 = left, 1 = right. 3D labels are in the camera frame of the picture.
+    Pictures are packed: `image` and `image_local` hold only the rows whose `has_image` is True, in order; `mesh` and
+    `mesh_local` those whose `has_mesh_image` is True. "Local" is the part of the picture around the hands, resized to
+    the size of the whole.
+    """
+
+    image: Images  # (m, 3, s, s) RGB in [0, 1], the whole picture
+    image_local: Images  # (m, 3, s, s)
+    has_image: Mask  # (b,)
+    mesh: Images  # (k, 3, s, s) the hands' meshes, bright on black
+    mesh_local: Images  # (k, 3, s, s)
+    has_mesh_image: Mask  # (b,)
+    box: Float[
+        Tensor, "b 4"
+    ]  # left, top, right, bottom of the local part: -1 left/top edge of the picture, 1 the other
+    text: list[str]
+    vertices: Vertices  # (b, 2, 778, 3) metres
+    has_mesh: Bool[Tensor, "b 2"]
+    joints: Joints  # (b, 2, 21, 3) metres
+    joints_valid: JointMask  # (b, 2, 21)
+    joints2d: Joints2D  # (b, 2, 21, 2): -1 left/top edge of the picture, 1 right/bottom edge
+    joints2d_valid: JointMask  # (b, 2, 21)
+    rotations: Float[Tensor, "b 2 16 3"]  # axis-angle, radians, absolute (flat hand = 0), MANO order
+    betas: Betas  # (b, 2, 10)
+    transl: Float[Tensor, "b 2 3"]  # metres
+    has_pose: Bool[Tensor, "b 2"]  # False: no parameters, and what the three above hold there is never read
+    intrinsics: Intrinsics  # (b, 3, 3) of the resized picture, pixels
     index: Int[Tensor, " b"]  # row in the dataset, for names and pictures
 
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.appearance import ARM, THING, TONES, bones, draw_look, look_up, paint, palm_side
-from datamodules.backgrounds import KINDS, background, green_screen
-from datamodules.forearm import boundary_loop, grow
-from datamodules.occluders import held, in_front, solid
-from datamodules.pictures import Studio, sitting
-from datamodules.shading import Mesh, see
+from datamodules.openhand.appearance import ARM, THING, TONES, bones, draw_look, look_up, paint, palm_side
+from datamodules.openhand.backgrounds import KINDS, background, green_screen
+from datamodules.openhand.forearm import boundary_loop, grow
+from datamodules.openhand.occluders import held, in_front, solid
+from datamodules.openhand.pictures import Studio, sitting
+from datamodules.openhand.shading import Mesh, see
 from zoo.hands.openhand import OpenHand
 
 FOCAL = np.array([[110.0, 0, 31.5], [0, 110.0, 31.5], [0, 0, 1]], np.float32)

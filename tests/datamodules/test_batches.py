@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules.augment import Augment
 from datamodules.base import HandData
-from datamodules.freihand import FreiHAND
+from datamodules.freihand.data import FreiHAND
 from datamodules.hand_view import HandView
 from datamodules.scene import Scene, SceneHand, Scenes
 

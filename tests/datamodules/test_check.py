@@ -7,7 +7,7 @@ import pytest
 from tiny_freihand import random_labels, write_freihand
 
 from datamodules.check import check
-from datamodules.freihand_writer import Labels
+from datamodules.freihand.writer import Labels
 
 
 @pytest.fixture
@@ -107,5 +107,5 @@ def test_labels_older_than_version_two_are_pointed_out(broken):
 
 
 def test_only_known_names_are_checked(tmp_path):
-    with pytest.raises(ValueError, match="Known: freihand, openhand"):
+    with pytest.raises(ValueError, match=r"Known: .*freihand"):
         check("imagenet", tmp_path)

@@ -5,7 +5,8 @@ from tiny_freihand import SIDE, dotted, random_labels
 
 from datamodules.augment import Augment, Variation, paint
 from datamodules.crops import Crops, warp
-from datamodules.hand_view import HandView, fits
+from datamodules.hand_models import fits
+from datamodules.hand_view import HandView
 from datamodules.scene import Scene, SceneHand, Scenes
 from zoo.hands.camera import denormalize_pixels, normalize_pixels, project
 from zoo.hands.openhand import OpenHand

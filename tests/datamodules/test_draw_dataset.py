@@ -5,7 +5,7 @@ from PIL import Image
 from tiny_freihand import COLOURS
 
 from datamodules.draw import draw, draw_crop
-from datamodules.freihand import FreiHAND
+from datamodules.freihand.data import FreiHAND
 from zoo.hands.camera import denormalize_pixels, project
 
 

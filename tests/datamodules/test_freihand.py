@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny_freihand import SIDE, dotted, random_labels, write_freihand
 
-from datamodules.freihand import FreiHAND, FreiHANDScenes, split_training
-from datamodules.freihand_files import FreiHANDPart, UnreadableFileError, find_evaluation
-from datamodules.freihand_writer import FreiHANDWriter, Labels
+from datamodules.freihand.data import FreiHAND, FreiHANDScenes, split_training
+from datamodules.freihand.files import FreiHANDPart, find_evaluation
+from datamodules.freihand.writer import FreiHANDWriter, Labels
+from datamodules.photos import UnreadableFileError
 
 
 @pytest.fixture

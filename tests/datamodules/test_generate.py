@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import generate as module
-from datamodules import maker
-from datamodules.freihand import FreiHANDScenes
-from datamodules.freihand_files import FreiHANDPart
-from datamodules.generate import RECORD, damaged, generate, sizes, synth
+from datamodules.freihand.data import FreiHANDScenes
+from datamodules.freihand.files import FreiHANDPart
 from datamodules.hand_view import HandView
-from datamodules.maker import Maker, Recipe, Shard
+from datamodules.openhand import generate as module
+from datamodules.openhand import maker
+from datamodules.openhand.generate import RECORD, damaged, generate, sizes
+from datamodules.openhand.maker import Maker, Recipe, Shard
+from datamodules.synth import synth
 from zoo.hands.openhand import OpenHand
 from zoo.hands.render import render
 from zoo.hands.rotations import axis_angle_to_matrix
@@ -233,7 +234,7 @@ def test_synth_names_the_layouts_it_knows(tmp_path):
 
 def test_synth_writes_right_hands_that_the_reader_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "Recipe", lambda n, m, seed: Recipe(n, m, seed, size=64))
-    root = synth("freihand", tmp_path / "out", 2, backend="torch")
+    root = synth("freihand", tmp_path / "out", 2)
     part = FreiHANDPart(root, "training")
     assert (part.samples, part.versions) == (2, 4)
     assert FreiHANDPart(root, "evaluation").samples == 1

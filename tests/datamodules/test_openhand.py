@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules.openhand import OpenHandData, PoseScenes
+from datamodules.openhand.data import OpenHandData, PoseScenes
 
 SMALL = {"val_samples": 3, "test_samples": 2, "batch_size": 4, "size": 32}
 

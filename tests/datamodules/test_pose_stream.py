@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from datamodules.pose_stream import CropCamera, PoseStream, ViewCone, generator_of
+from datamodules.openhand.pose_stream import CropCamera, PoseStream, ViewCone, generator_of
 from zoo.hands.camera import denormalize_pixels, place, project
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.freihand_writer import FreiHANDWriter, Labels, Part, mano_rows
+from datamodules.freihand.writer import FreiHANDWriter, Labels, Part, mano_rows
 
 SIDE = 224
 # 21 colours that survive JPEG and differ from the grey background.

@@ -121,7 +121,7 @@ def ddim(batch: int = 64, steps: int = 10) -> Case:
 
 def training_step(batch: int = 64, model: str = "hhmr") -> Case:
     """Forward, backward and optimizer step of a model; the peer is the same network in PyTorch Geometric's layers."""
-    from datamodules.openhand import OpenHandData
+    from datamodules.openhand.data import OpenHandData
     from zoo.registry import create
 
     rows = OpenHandData(batch_size=batch).train_batches()[0]
@@ -157,8 +157,8 @@ def training_step(batch: int = 64, model: str = "hhmr") -> Case:
 
 def loader(folder: Path, batch: int = 64) -> Case:
     """Our crops and those of a loader in HaMeR's manner: float warp, normalised per channel, row by row."""
-    from datamodules.freihand import FreiHAND
-    from datamodules.generate import synth
+    from datamodules.freihand.data import FreiHAND
+    from datamodules.synth import synth
 
     root = synth("freihand", folder / "freihand", 16)
     view = FreiHAND(root, size=128, augment=None, cache=folder / "cache").view("train")

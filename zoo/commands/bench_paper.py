@@ -51,7 +51,7 @@ class Setting:
 
     def rows(self, model: HHMR, images: bool, batch: int | None = None) -> HandBatch:
         """Hands of OpenHand, with noise for images: what they show changes no time."""
-        from datamodules.pose_stream import PoseStream
+        from datamodules.openhand.pose_stream import PoseStream
         from zoo.hands.openhand import OpenHand
         from zoo.hands.poses import PosePrior
 

@@ -12,16 +12,16 @@ def synth(name: str, out: Path, n: int = 100, seed: int = 0, workers: int = 0) -
     """Writes a synthetic dataset in NAME's real layout on disk.
 
     Args:
-        name: Of the real dataset: freihand.
-        out: Folder; new, empty, or an unfinished one of the same options, which is gone on with.
-        n: Training samples; an eighth as many for evaluation.
+        name: Of the real dataset.
+        out: Folder; new or empty, or for freihand an unfinished one of the same options, which is gone on with.
+        n: Training samples; an eighth as many for the other parts.
         seed: Other seeds give other hands.
         workers: Processes that draw; 0 draws in this one.
     """
     _known(name)
     if n < 1:
         raise UsageError(f"-n {n} makes nothing. Give a number from 1.")
-    from datamodules.generate import synth as write
+    from datamodules.synth import synth as write
 
     print(f"{write(name, out, n, seed, workers=workers)} is written. Look at it: {_again('draw', name, out)}")
 
@@ -30,7 +30,7 @@ def check(name: str, root: Path, progress: bool = True) -> int:
     """Says what is found, missing and corrupt; exit code 1 if it cannot be used.
 
     Args:
-        name: freihand, or openhand whose pictures have the same layout.
+        name: Of the dataset.
         root: Its folder.
         progress: Shows a bar when it takes long.
     """

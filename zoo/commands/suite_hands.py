@@ -91,7 +91,7 @@ class HeldOut:
 
 def held_out(samples: int, method: HHMR, device: torch.device) -> HeldOut:
     """The first hands of OpenHand's test split; with pictures, if the model looks at them."""
-    from datamodules.openhand import OpenHandData
+    from datamodules.openhand.data import OpenHandData
 
     part: Any = method.conditioner.parts["image"] if "image" in method.conditioner.names else None
     size = 128 if part is None else int(part.size)

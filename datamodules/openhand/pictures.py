@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.appearance import ARM, CLOTH, THING, Bones, Look, Painted, bones, draw_look, paint, palm_side
-from datamodules.backgrounds import Picture, Rng, background, green_screen
-from datamodules.forearm import boundary_loop, grow
-from datamodules.occluders import Solid, held, in_front
-from datamodules.shading import Mesh, Seen, draw_lamps, see, shade
+from datamodules.openhand.appearance import ARM, CLOTH, THING, Bones, Look, Painted, bones, draw_look, paint, palm_side
+from datamodules.openhand.backgrounds import Picture, Rng, background, green_screen
+from datamodules.openhand.forearm import boundary_loop, grow
+from datamodules.openhand.occluders import Solid, held, in_front
+from datamodules.openhand.shading import Mesh, Seen, draw_lamps, see, shade
 from zoo.hands.model import HandModel
 from zoo.hands.render import Backend
 from zoo.hands.skeleton import LEFT
@@ -84,6 +84,24 @@ class Studio:
     def photograph(self, seen: Seen, painted: Painted, intrinsics: Floats, version: Version, rng: Rng) -> Bytes:
         """Lights and develops what is seen and painted: (h, w, 3) RGB."""
         behind = green_screen(rng, self.size) if version == "gs" else background(rng, self.size)
+        picture = self.compose(seen, painted, intrinsics, behind, rng, shadow=version != "gs")
+        if version in ("sample", "auto"):
+            picture = _recolour(picture, rng, 0.16 if version == "sample" else 0.05)
+        return lens(picture, rng)
+
+    def compose(
+        self, seen: Seen, painted: Painted, intrinsics: Floats, behind: Picture, rng: Rng, *, shadow: bool = True
+    ) -> Picture:
+        """Lights what is seen and lays it over what is behind it: (h, w, 3) sRGB in [0, 1].
+
+        Args:
+            seen: by this studio.
+            painted: its colours.
+            intrinsics: (3, 3) pixels.
+            behind: (h, w, 3) sRGB in [0, 1].
+            rng: draws the lamps, and whether there is a shadow.
+            shadow: whether a shadow may fall on what is behind.
+        """
         lamps = draw_lamps(rng, behind.reshape(-1, 3).mean(0) ** 2.2)
         linear = shade(seen, painted, lamps, intrinsics)
         lit = linear.mean(1)
@@ -91,12 +109,9 @@ class Studio:
         shoulder = np.where(linear > 0.7, 0.7 + 0.3 * np.tanh((linear - 0.7) / 0.3), linear)
         front = np.zeros((self.size, self.size, 3), np.float32)
         front[seen.mask] = np.clip(shoulder, 0, 1) ** (1 / 2.2)
-        if version != "gs" and rng.random() < 0.4:
+        if shadow and rng.random() < 0.4:
             behind = _cast_shadow(behind, seen, lamps.key, rng)
-        picture = _over(front, seen.mask, behind)
-        if version in ("sample", "auto"):
-            picture = _recolour(picture, rng, 0.16 if version == "sample" else 0.05)
-        return _lens(picture, rng)
+        return np.asarray(_over(front, seen.mask, behind), np.float32)
 
 
 def _hand(seen: Seen) -> NDArray[np.bool_]:
@@ -143,7 +158,7 @@ def _recolour(picture: Floats, rng: Rng, amount: float) -> Floats:
     return np.asarray((grey + (1 + amount * rng.normal()) * (picture - grey)) * gain, dtype=np.float32)
 
 
-def _lens(picture: Floats, rng: Rng) -> Bytes:
+def lens(picture: Floats, rng: Rng) -> Bytes:
     """Focus, motion, vignette, exposure and sensor noise."""
     size = picture.shape[0]
     draw = rng.random()

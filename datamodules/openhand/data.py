@@ -3,22 +3,22 @@
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from datamodules.augment import Augment
 from datamodules.base import HandData
-from datamodules.freihand import FreiHANDScenes
-from datamodules.freihand_files import FreiHANDPart
-from datamodules.generate import generate
-from datamodules.maker import Recipe
-from datamodules.pose_stream import CropCamera, Drawn, PoseStream, ViewCone
+from datamodules.freihand.data import FreiHANDScenes
+from datamodules.freihand.files import FreiHANDPart
+from datamodules.hand_models import find_models
+from datamodules.openhand.generate import generate
+from datamodules.openhand.maker import Recipe
+from datamodules.openhand.pose_stream import CropCamera, Drawn, PoseStream, ViewCone
 from datamodules.scene import BoolArray, Scene, SceneHand, Scenes, Split
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
 from zoo.hands.skeleton import RIGHT
 
-_AUGMENT = Augment()
 _STREAMS: dict[Split, int] = {"train": 0, "val": 1, "test": 2, "predict": 2}
 
 
@@ -77,14 +77,10 @@ class OpenHandData(HandData):
             draws each anew, among them hands whose fingers pass through each other.
         draw_workers: processes that draw pictures; None is one for each core, up to 8.
         batch_size: rows a batch on one device.
-        size: side of a crop, pixels.
-        margin: side of a crop over the longer side of the box of the hand's joints.
         images: whether rows have images at all.
         image_fraction: part of a training batch that has images; the other rows are pose-only.
         batches_per_epoch: length of a training epoch; None is once through the images.
-        augment: random changes of training pictures; null for none.
-        workers: processes that read ahead; 0 reads in the training process.
-        seed: decides the training hands, their order and random changes.
+        options: of `HandData`.
     """
 
     def __init__(
@@ -103,16 +99,18 @@ class OpenHandData(HandData):
         bank: int = 2048,
         draw_workers: int | None = None,
         batch_size: int = 64,
-        size: int = 96,
-        margin: float = 1.5,
         images: bool = False,
         image_fraction: float = 0.5,
         batches_per_epoch: int | None = 500,
-        augment: Augment | None = _AUGMENT,
-        workers: int = 0,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, size, margin, images, image_fraction, batches_per_epoch, augment, workers, seed)
+        super().__init__(
+            batch_size=batch_size,
+            images=images,
+            image_fraction=image_fraction,
+            batches_per_epoch=batches_per_epoch,
+            **options,
+        )
         if val_samples < 1 or test_samples < 1:
             raise ValueError(
                 f"val_samples={val_samples}, test_samples={test_samples}: both splits need a hand. "
@@ -150,10 +148,10 @@ class OpenHandData(HandData):
         if not self.images:
             return None if split == "train" else PoseScenes(self._stream(split), self._held_out(split))
         if split == "train":
-            return FreiHANDScenes(FreiHANDPart(self.root, "training"))
+            return FreiHANDScenes(FreiHANDPart(self.root, "training"), models=find_models(self.root, None))
         first = 0 if split == "val" else self.val_samples
         numbers = np.arange(first, first + self._held_out(split))
-        return FreiHANDScenes(FreiHANDPart(self.root, "evaluation"), numbers)
+        return FreiHANDScenes(FreiHANDPart(self.root, "evaluation"), numbers, find_models(self.root, None))
 
     def _held_out(self, split: Split) -> int:
         return self.val_samples if split == "val" else self.test_samples

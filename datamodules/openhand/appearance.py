@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.backgrounds import Rng, colour, noise_map
+from datamodules.openhand.backgrounds import Rng, colour, noise_map
 from zoo.hands.skeleton import MANO_PARENTS
 
 Floats = NDArray[np.floating]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from platformdirs import user_cache_path
 
-from datamodules.freihand_writer import FreiHANDWriter, Labels, Part, mano_rows
-from datamodules.pictures import Sitting, Studio, Version, sitting
-from datamodules.pose_stream import CropCamera, PoseStream, ViewCone
+from datamodules.freihand.writer import FreiHANDWriter, Labels, Part, mano_rows
+from datamodules.openhand.pictures import Sitting, Studio, Version, sitting
+from datamodules.openhand.pose_stream import CropCamera, PoseStream, ViewCone
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
 from zoo.hands.render import Backend

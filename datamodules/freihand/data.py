@@ -3,16 +3,16 @@
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from datamodules.augment import Augment
-from datamodules.base import HandData
-from datamodules.freihand_files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation, read_jpeg
-from datamodules.scene import BoolArray, IntArray, Scene, SceneHand, Scenes, Split
+from datamodules.base import FolderData
+from datamodules.freihand.files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation
+from datamodules.hand_models import find_models
+from datamodules.photos import read_jpeg
+from datamodules.scene import BoolArray, HandModels, IntArray, Scene, SceneHand, Scenes, Split
 from zoo.hands.skeleton import LEFT, RIGHT
-
-_AUGMENT = Augment()
 
 
 class FreiHANDScenes(Scenes):
@@ -21,10 +21,12 @@ class FreiHANDScenes(Scenes):
     Args:
         part: Where they are.
         numbers: Of the images, (n,); None for all.
+        models: Whose faces the meshes have, where they are known.
     """
 
-    def __init__(self, part: FreiHANDPart, numbers: IntArray | None = None) -> None:
+    def __init__(self, part: FreiHANDPart, numbers: IntArray | None = None, models: HandModels | None = None) -> None:
         self.part = part
+        self.models = models
         self.numbers = np.arange(part.samples * part.versions) if numbers is None else numbers
 
     def __len__(self) -> int:
@@ -48,16 +50,20 @@ class FreiHANDScenes(Scenes):
             hands={side: hand},
             image=picture,
             mask=read_jpeg(self.part.masks / f"{sample:08d}.jpg", "GRAY")[..., 0] > 127 if mask else None,
+            name=f"{self.part.part}/{number:08d}",
         )
 
 
-def split_training(part: FreiHANDPart, held_out: int) -> tuple[FreiHANDScenes, FreiHANDScenes]:
+def split_training(
+    part: FreiHANDPart, held_out: int, models: HandModels | None = None
+) -> tuple[FreiHANDScenes, FreiHANDScenes]:
     """Training scenes and held-out scenes, which share no sample.
 
     Args:
         part: The training part.
         held_out: How many of its last samples are kept out, in every version; each is then seen once, the versions
             taking turns.
+        models: Whose faces the meshes have, where they are known.
     """
     kept = part.samples - held_out
     if kept < 1:
@@ -68,10 +74,10 @@ def split_training(part: FreiHANDPart, held_out: int) -> tuple[FreiHANDScenes, F
     image = np.arange(part.samples * part.versions)
     late = np.arange(kept, part.samples)
     turns = late + part.samples * (np.arange(held_out) % part.versions)
-    return FreiHANDScenes(part, image[image % part.samples < kept]), FreiHANDScenes(part, turns)
+    return FreiHANDScenes(part, image[image % part.samples < kept], models), FreiHANDScenes(part, turns, models)
 
 
-class FreiHAND(HandData):
+class FreiHAND(FolderData):
     """FreiHAND v2: 32,560 samples of a right hand, each in four versions (Zimmermann et al. 2019).
 
     Validation and test are the evaluation part when its labels are there; otherwise validation is the last samples
@@ -81,51 +87,24 @@ class FreiHAND(HandData):
         root: Folder that holds `training/`, `evaluation/` and the label files.
         eval_root: Folder of the evaluation labels; None looks in `root`, then beside it in FreiHAND_pub_v2_eval.
         val_fraction: Part of the training samples that is held out when there are no evaluation labels.
-        cache: Folder for parsed label files; None is the user's cache.
-        batch_size: Rows a batch on one device.
-        size: Side of a crop, pixels; the paper's is 256.
-        margin: Side of a crop over the longer side of the box of the hand's joints.
-        images: Whether rows have images at all.
-        image_fraction: Part of a training batch that has images; the other rows are pose-only.
-        batches_per_epoch: Length of a training epoch; None is once through the images.
-        augment: Random changes of training crops; null for none.
-        workers: Processes that read ahead; 0 reads in the training process.
-        seed: Decides order and random changes.
+        options: Of `FolderData`.
     """
+
+    title = "FreiHAND"
+    source = "FreiHAND_pub_v2 from its authors' page"
 
     def __init__(
         self,
         root: str | os.PathLike[str] | None = None,
         eval_root: str | os.PathLike[str] | None = None,
         val_fraction: float = 0.05,
-        cache: str | os.PathLike[str] | None = None,
-        batch_size: int = 64,
-        size: int = 96,
-        margin: float = 1.5,
-        images: bool = True,
-        image_fraction: float = 1.0,
-        batches_per_epoch: int | None = None,
-        augment: Augment | None = _AUGMENT,
-        workers: int = 0,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, size, margin, images, image_fraction, batches_per_epoch, augment, workers, seed)
+        super().__init__(root, **options)
         if not 0 < val_fraction < 1:
             raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
-        self._root = None if root is None else Path(root).expanduser()
         self.eval_root = None if eval_root is None else Path(eval_root).expanduser()
         self.val_fraction = val_fraction
-        self.cache = None if cache is None else Path(cache).expanduser()
-
-    @property
-    def root(self) -> Path:
-        """The dataset's folder."""
-        if self._root is None:
-            raise FileNotFoundError(
-                "FreiHAND needs a folder, because the dataset may not be passed on. Get FreiHAND_pub_v2 from its "
-                "authors' page and pass --data.root."
-            )
-        return self._root
 
     def prepare_data(self) -> None:
         """Parses the label files once, before any other process needs them."""
@@ -157,12 +136,17 @@ class FreiHAND(HandData):
         part = self.evaluation if self.evaluation is not None and self.evaluation.labelled else self.training
         return part.tips
 
+    @cached_property
+    def models(self) -> HandModels | None:
+        """Whose faces the meshes have: a twin's own hand, or MANO where it was given."""
+        return find_models(self.root, self.mano)
+
     def scenes(self, split: Split) -> Scenes:
         evaluation = self.evaluation
         if split == "predict" and evaluation is not None:
-            return FreiHANDScenes(evaluation)
+            return FreiHANDScenes(evaluation, models=self.models)
         if split in ("val", "test", "predict") and evaluation is not None and evaluation.labelled:
-            return FreiHANDScenes(evaluation)
+            return FreiHANDScenes(evaluation, models=self.models)
         if split in ("test", "predict"):
             raise FileNotFoundError(
                 f"{self.root} has no evaluation {'images' if split == 'predict' else 'labels'}, which {split} needs. "
@@ -171,4 +155,4 @@ class FreiHAND(HandData):
         held_out = 0
         if evaluation is None or not evaluation.labelled:
             held_out = max(1, round(self.training.samples * self.val_fraction))
-        return split_training(self.training, held_out)[split == "val"]
+        return split_training(self.training, held_out, self.models)[split == "val"]

@@ -15,12 +15,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from datamodules.freihand_writer import Part
-from datamodules.maker import VERSIONS, Maker, Recipe, Shard, write_text
+from datamodules.freihand.writer import Part
+from datamodules.hand_models import TWIN
+from datamodules.openhand.maker import VERSIONS, Maker, Recipe, Shard, write_text
 from zoo.hands.render import Backend
 from zoo.hands.skeleton import RIGHT
 
-RECORD = "openhand.json"
+RECORD = TWIN
 PICTURE_BYTES, LABEL_BYTES = 12_000, 45_000  # of a 224-pixel picture and of a sample's labels, with room to spare
 
 _log = logging.getLogger("zoo")
@@ -204,19 +205,3 @@ def _alone(root: Path) -> Iterator[None]:
             _log.info("%s: another process is making this dataset; waiting for it.", root)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def synth(name: str, out: Path, n: int, seed: int = 0, *, workers: int = 0, backend: Backend = "auto") -> Path:
-    """Writes a synthetic dataset in a real dataset's layout.
-
-    Args:
-        name: of the real dataset: freihand.
-        out: its folder; new, empty, or an unfinished one of the same options.
-        n: training samples; an eighth as many for evaluation.
-        seed: other seeds give other hands.
-        workers: processes that draw; 0 draws in this one.
-        backend: of the renderer.
-    """
-    if name != "freihand":
-        raise ValueError(f"data synth {name}: no such layout can be written. Known: freihand.")
-    return generate(Recipe(n, -(-n // 8), seed), Path(out).expanduser(), workers=workers, backend=backend)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.appearance import THING, Painted
-from datamodules.backgrounds import Rng
+from datamodules.openhand.appearance import THING, Painted
+from datamodules.openhand.backgrounds import Rng
 from zoo.hands.render import Backend, Lights, render, vertex_normals
 
 Floats = NDArray[np.floating]

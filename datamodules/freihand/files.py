@@ -8,14 +8,14 @@ import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import simplejpeg
 
-from datamodules.freihand_writer import Part
+from datamodules.freihand.writer import Part
 from datamodules.json_arrays import JsonArray
-from datamodules.scene import ByteArray, FloatArray, IntArray
+from datamodules.photos import photo_size
+from datamodules.scene import FloatArray, IntArray
 from zoo.hands.skeleton import RIGHT
 
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -126,12 +126,7 @@ class FreiHANDPart:
     @cached_property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels, of the first image."""
-        path = self.images / f"{0:08d}.jpg"
-        try:
-            height, width, *_ = simplejpeg.decode_jpeg_header(path.read_bytes())
-        except ValueError as error:
-            raise damaged(path) from error
-        return height, width
+        return photo_size(self.images / f"{0:08d}.jpg")
 
     @cached_property
     def sides(self) -> IntArray:
@@ -192,33 +187,4 @@ def image_numbers(folder: Path) -> IntArray:
     return np.sort(np.array([int(name[:8]) for name in names if _IMAGE.fullmatch(name)], np.int64))
 
 
-class UnreadableFileError(OSError):
-    """A file that is missing or damaged. The message stays one sentence on its way out of a loader's worker.
-
-    Args:
-        message: What is wrong; of a worker's report, which holds a traceback, only the last line is kept.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
-
-
-def read_jpeg(path: Path, space: Literal["RGB", "GRAY"] = "RGB") -> ByteArray:
-    """Decodes a JPEG file to (h, w, channels), fast rather than to the last bit."""
-    try:
-        return simplejpeg.decode_jpeg(path.read_bytes(), space, fastdct=True, fastupsample=True)
-    except FileNotFoundError as error:
-        raise UnreadableFileError(f"{path} is not there. {_UNPACK}") from error
-    except ValueError as error:
-        raise damaged(path) from error
-
-
-def damaged(path: Path) -> UnreadableFileError:
-    """The error for an image that is there but cannot be read."""
-    return UnreadableFileError(f"{path} ({path.stat().st_size} bytes) is not a whole JPEG image. {_UNPACK}")
-
-
 _IMAGE = re.compile(r"\d{8}\.jpg")
-_UNPACK = (
-    "Unpack the archive again or change --data.root; `python -m zoo data check` lists everything that is wrong with it."
-)

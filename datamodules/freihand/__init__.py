@@ -1,0 +1,1 @@
+"""FreiHAND v2 (Zimmermann et al. 2019)."""

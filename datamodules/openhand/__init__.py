@@ -1,0 +1,1 @@
+"""OpenHand, the default data: the embedded hand, posed and pictured on the spot."""
