@@ -7,10 +7,20 @@ from zoo.__main__ import main
 
 
 def test_doctor_says_what_works_and_how_to_mend_what_does_not(tmp_path, capsys):
-    code = main(["doctor", "--mano", str(tmp_path), "--freihand", str(tmp_path)])
+    (tmp_path / "train.txt").write_text("")
+    words = ["--mano", "--roots.freihand", "--roots.ho3d"]
+    code = main(["doctor", *(word for flag in words for word in (flag, str(tmp_path)))])
     said = capsys.readouterr().out
     assert code == 1
-    for words in ("cpu", "sdpa", "torch draws a triangle", "OpenHand right", "holds no MANO_RIGHT", "training_K.json"):
+    for words in (
+        "cpu",
+        "sdpa",
+        "torch draws a triangle",
+        "OpenHand right",
+        "holds no MANO_RIGHT",
+        "holds no *_K.json",
+        "ho3d at",
+    ):
         assert words in said
     broken = [line for line in said.splitlines() if line.startswith("BAD")]
     assert len(broken) == 2

@@ -12,6 +12,16 @@ State = Literal["ok", "off", "BAD"]  # works; optional and absent; needed and br
 GIGABYTE = 1e9
 
 
+SIGNS = {  # a file that tells a dataset's folder, and where to get the dataset
+    "freihand": ("*_K.json", "FreiHAND_pub_v2 from its authors' page"),
+    "ho3d": ("*.txt", "HO3D_v2 or HO3D_v3 from its authors' page"),
+    "interhand": ("annotations/*/InterHand2.6M_*_data*.json", "InterHand2.6M v1.0 from its authors' page"),
+    "coco": ("annotations/*wholebody*.json", "MSCOCO's images and COCO-WholeBody's annotations"),
+    "twohand500k": ("**/*", "Two-hand 500K from its authors' page"),
+    "attentionhand": ("**/modalities.json", "AttentionHand's data, or folders that were generated"),
+}
+
+
 class Line(NamedTuple):
     """One finding."""
 
@@ -20,12 +30,12 @@ class Line(NamedTuple):
     fix: str = ""
 
 
-def doctor(mano: Path | None = None, freihand: Path | None = None) -> int:
+def doctor(mano: Path | None = None, roots: dict[str, Path] | None = None) -> int:
     """Says what works here, and how to fix what does not.
 
     Args:
         mano: A MANO_RIGHT or MANO_LEFT file (.pkl or .npz), or the folder that holds them.
-        freihand: Root of FreiHAND (the folder with training_K.json).
+        roots: Folders of datasets by name: --roots.freihand DIR --roots.interhand DIR.
     """
     checks: list[tuple[str, Callable[[], Iterator[Line]]]] = [
         ("device", _device),
@@ -33,7 +43,7 @@ def doctor(mano: Path | None = None, freihand: Path | None = None) -> int:
         ("attention", _attention),
         ("renderer", _renderer),
         ("hand model", lambda: _hands(mano)),
-        ("data", lambda: _data(freihand)),
+        ("data", lambda: _data(roots or {})),
         ("tracker", _tracker),
         ("disk", _disk),
     ]
@@ -153,20 +163,19 @@ def _hands(mano: Path | None) -> Iterator[Line]:
             yield Line("BAD", f"{path}: {one_line(str(error), 200)}", "download the file again from its authors")
 
 
-def _data(freihand: Path | None) -> Iterator[Line]:
+def _data(roots: dict[str, Path]) -> Iterator[Line]:
     yield Line("ok", "openhand: made on this machine at first use")
-    if freihand is None:
-        yield Line(
-            "off",
-            "FreiHAND not given",
-            "download FreiHAND_pub_v2 from its authors' page, and try doctor --freihand DIR",
-        )
-        return
-    found = (freihand / "training_K.json").is_file() or (freihand / "evaluation_K.json").is_file()
-    if found:
-        yield Line("ok", f"FreiHAND at {freihand}; data check freihand --root {freihand} looks closer")
-    else:
-        yield Line("BAD", f"{freihand} holds no training_K.json", "give the folder that holds training_K.json")
+    for name in sorted(roots.keys() - SIGNS.keys()):
+        yield Line("BAD", f"--roots.{name}: there is no such dataset", f"known are {', '.join(SIGNS)}")
+    for name, (sign, source) in SIGNS.items():
+        root = roots.get(name)
+        if root is not None and next(root.expanduser().glob(sign), None) is not None:
+            yield Line("ok", f"{name} at {root}; data check {name} --root {root} looks closer")
+        elif root is not None:
+            yield Line("BAD", f"{name}: {root} holds no {sign}", f"unpack {source} and give the folder that holds it")
+    if absent := [name for name in SIGNS if name not in roots]:
+        say = "get the datasets that you may use from their authors, and try doctor --roots.NAME DIR"
+        yield Line("off", f"not given: {', '.join(absent)}", say)
 
 
 def _tracker() -> Iterator[Line]:
