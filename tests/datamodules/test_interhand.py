@@ -5,8 +5,9 @@ import pytest
 import tiny_interhand as tiny
 import torch
 from hands.legacy_mano import openhand_arrays
+from jsonargparse import ArgumentParser
 
-from datamodules import InterHand
+from datamodules import HandData, InterHand
 from datamodules.hand_models import pose_hands
 from datamodules.interhand.data import TIPS, InterHandScenes
 from datamodules.scene import ManoPose
@@ -254,3 +255,13 @@ def test_a_fit_turns_about_its_wrist_wherever_the_hand_model_has_it(tmp_path, si
     )
     posed = [pose_hands(scenes.models, [side], [one])[0][0].double().numpy() for one in (world, hand.pose)]
     np.testing.assert_allclose(posed[1], (posed[0] - (0.1, 0.2, -0.3)) @ tiny.TURN.T, atol=2e-6)
+
+
+def test_options_are_flags(twin):
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(HandData, "data")
+    flags = ["--data=datamodules.InterHand", f"--data.root={twin}", "--data.hands=single", "--data.fps=30"]
+    flags += ["--data.subsets.train=a.txt", "--data.min_joints=7", "--data.batch_size=3"]
+    data = parser.instantiate_classes(parser.parse_args(flags)).data
+    assert (data.hands, data.fps, data.min_joints, data.batch_size) == ("single", 30, 7, 3)
+    assert [(split, path.name) for split, path in data.subsets.items()] == [("train", "a.txt")]
