@@ -156,7 +156,8 @@ class InterHandIndex:
         draft = home / f".{folder.name}.{os.getpid()}.tmp"
         try:
             home.mkdir(parents=True, exist_ok=True)
-            _remove_old(home, name)
+            _remove_old(home, name, folder)
+            shutil.rmtree(draft, ignore_errors=True)  # of a killed process that had our number
             draft.mkdir()
             write_index(self.files, draft, progress=self.progress)
             try:
@@ -187,10 +188,11 @@ def _flags(packed: NDArray[np.uint8]) -> BoolArray:
     return np.unpackbits(packed, axis=1, count=JOINTS).astype(np.bool_)
 
 
-def _remove_old(home: Path, name: str) -> None:
+def _remove_old(home: Path, name: str, current: Path) -> None:
     """Removes the indexes of the same files as they were before, and what killed processes left."""
     for stale in home.glob(f"{name}-*"):
-        shutil.rmtree(stale, ignore_errors=True)
+        if stale != current:  # which another process may just have finished
+            shutil.rmtree(stale, ignore_errors=True)
     for draft in home.glob(".*.tmp"):
         with suppress(OSError):
             if time.time() - draft.stat().st_mtime > _ABANDONED:

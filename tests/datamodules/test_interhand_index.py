@@ -130,6 +130,22 @@ def test_an_interrupted_index_leaves_nothing_and_a_killed_one_is_not_used(tmp_pa
     assert working.exists()
 
 
+def test_two_that_index_at_once_share_the_first_that_is_done(tmp_path, monkeypatch):
+    root, cache, write_index = tiny.write(tmp_path / "data"), tmp_path / "cache", module.write_index
+    other = indexed(root, cache)
+
+    def slow(files, folder, *, progress):
+        monkeypatch.setattr(module, "write_index", write_index)
+        with monkeypatch.context() as patch:
+            patch.setattr(module.os, "getpid", lambda: 1)
+            assert len(other) == 1
+        write_index(files, folder, progress=progress)
+
+    monkeypatch.setattr(module, "write_index", slow)
+    assert len(indexed(root, cache)) == 1
+    assert [path.name for path in (cache / "interhand").iterdir()] == [other.folder.name]
+
+
 def test_a_full_disk_names_the_flag(tmp_path, monkeypatch):
     def full(files, folder, *, progress):
         raise OSError(28, "No space left on device")
