@@ -27,8 +27,8 @@ _EVERY = 8  # vertices that decide where a hand goes
 class COCOScenes(Scenes):
     """People of one part; one scene is one person with up to two hands.
 
-    Each of NeuralAnnot's hands has a camera of its own. The scene's camera is that of the right hand, or of the left
-    where only that has parameters; the other hand is moved rigidly so that it keeps its pixels. How far one hand is
+    Each of NeuralAnnot's hands has a camera of its own. The scene's camera is that of the hand seen with the
+    longer focal length; the other hand is moved rigidly so that it keeps its pixels. How far one hand is
     behind the other means nothing, before and after. A hand that cannot keep them to half a pixel, or two hundredths
     of its size, keeps its keypoints and loses its parameters. Pictures without parameters get a made-up camera.
 
@@ -94,9 +94,10 @@ class COCOScenes(Scenes):
         if models is None or (rows < 0).all():
             return made_up_camera(size, self.focal), {}
         fits = {side: self._fit(models[side], int(rows[side])) for side in (RIGHT, LEFT) if rows[side] >= 0}
-        (first, (pose, camera)), *rest = fits.items()
-        poses = {first: pose}
-        for side, (other, own) in rest:
+        longest = max(fits, key=lambda side: float(fits[side][1][0, 0]))  # which the other one loses least before
+        pose, camera = fits.pop(longest)
+        poses = {longest: pose}
+        for side, (other, own) in fits.items():
             if np.array_equal(own, camera):
                 poses[side] = other
             elif (found := keep_in_picture(models, side, other, own, camera)) is not None:

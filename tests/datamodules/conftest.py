@@ -15,3 +15,11 @@ def freihand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "FreiHAND_pub_v2"
     write_freihand(root, "training", random_labels(6), versions=4)
     return write_freihand(root, "evaluation", random_labels(3, seed=1), masks=False)
+
+
+@pytest.fixture(scope="session")
+def coco_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training pictures and one for validation, drawn; only read it."""
+    from datamodules.synth import synth
+
+    return synth("coco", tmp_path_factory.mktemp("data") / "MSCOCO", 8)
