@@ -18,6 +18,15 @@ def a_pose(scale=0.5):
     return ManoPose(*(array.astype(np.float32) for array in (turns, betas, transl)))
 
 
+def off_the_origin(hand):
+    """The same hand with its rest pose moved by ten centimetres, so that its root joint is not the origin."""
+    shift = torch.tensor([0.1, 0.02, -0.03])
+    hand.template += shift
+    hand.bias += shift.repeat_interleave(778)
+    hand.rest += shift.repeat(16)[:, None]
+    return hand
+
+
 def test_hands_of_both_sides_are_posed_together_as_they_are_one_by_one():
     poses, sides = [a_pose(), a_pose(0.1), a_pose(0)], [RIGHT, LEFT, RIGHT]
     vertices, joints = pose_hands(MODELS, sides, poses)
@@ -30,12 +39,13 @@ def test_hands_of_both_sides_are_posed_together_as_they_are_one_by_one():
 
 @pytest.mark.parametrize("side", [LEFT, RIGHT])
 def test_moved_parameters_make_the_moved_mesh(side):
-    """The root turns about its own joint; without the pivot the mesh would be centimetres off."""
+    """The root turns about its own joint: in a hand whose root is off the origin, as MANO's, centimetres hang on it."""
+    models = {side: off_the_origin(OpenHand("left" if side == LEFT else "right"))}
     rotation = random_rotations(1, torch.Generator().manual_seed(1))[0].numpy()
     translation = np.array([0.3, -0.2, 1.1], np.float32)
     pose = a_pose()
-    before, _ = pose_hands(MODELS, [side], [pose])
-    after, _ = pose_hands(MODELS, [side], [moved(MODELS[side], pose, rotation, translation)])
+    before, _ = pose_hands(models, [side], [pose])
+    after, _ = pose_hands(models, [side], [moved(models[side], pose, rotation, translation)])
     np.testing.assert_allclose(after[0], before[0].numpy() @ rotation.T + translation, atol=2e-6)
 
 
