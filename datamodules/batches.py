@@ -62,9 +62,9 @@ class Numbered(Dataset[Batch], ABC):
 
 @runtime_checkable
 class PoseSource(Protocol):
-    """An endless supply of hands without images."""
+    """An endless supply of hands without images, or of scenes."""
 
-    def batch(self, k: int, n: int) -> HandBatch:
+    def batch(self, k: int, n: int) -> Batch:
         """Batch `k` of `n` rows: a function of `k` and `n` alone."""
 
 
