@@ -10,6 +10,7 @@ from datamodules.scene import FloatArray
 from zoo.hands.skeleton import FINGERS, LEFT, RIGHT, WRIST
 
 STRAIGHT, CURLED = 0.9, 0.68  # share of a finger's length, with its palm bone, that lies between wrist and tip
+CLOSED = 0.55  # the same, mean of four fingers: a fist
 TOUCH = 0.02  # metres between the tips of a pinch
 CLOSE, NEAR, APART = 0.01, 0.04, 0.1  # metres between two hands
 REACH = (0.15, 2.0)  # metres from the camera that are worth saying
@@ -74,7 +75,8 @@ def gesture(joints: FloatArray | None) -> Gesture:
     if all(b == "straight" for b in bends) and not tucked:
         return Gesture(before="open")
     if all(b == "curled" for b in bends):
-        return Gesture(after="making a fist")
+        closed = np.mean([_reach(joints, finger) for finger in range(1, 5)]) < CLOSED
+        return Gesture(after="making a fist" if closed else "with curled fingers")
     if bends[0] == "straight" and all(b == "curled" for b in bends[1:]):
         return Gesture(after="pointing with the index finger")
     if np.linalg.norm(joints[4] - joints[8]) < TOUCH:
@@ -87,10 +89,14 @@ def gesture(joints: FloatArray | None) -> Gesture:
 
 def bend(joints: FloatArray, finger: int) -> Literal["straight", "between", "curled"]:
     """How far a finger (1 = index, 4 = little finger) is bent."""
+    reach = _reach(joints, finger)
+    return "straight" if reach > STRAIGHT else "curled" if reach < CURLED else "between"
+
+
+def _reach(joints: FloatArray, finger: int) -> float:
     chain = joints[[WRIST, *range(1 + 4 * finger, 5 + 4 * finger)]]
     length = float(np.linalg.norm(np.diff(chain, axis=0), axis=1).sum())
-    reach = float(np.linalg.norm(chain[-1] - chain[0])) / max(length, 1e-9)
-    return "straight" if reach > STRAIGHT else "curled" if reach < CURLED else "between"
+    return float(np.linalg.norm(chain[-1] - chain[0])) / max(length, 1e-9)
 
 
 def relation(hands: Mapping[int, FloatArray], meshes: Mapping[int, FloatArray]) -> str:

@@ -1,7 +1,7 @@
 """How a whole picture becomes a square, and which part of it is around the hands. Exact in pixels and in labels."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,7 +11,8 @@ from datamodules.scene import ByteArray
 
 Fit = Literal["crop", "pad", "stretch"]
 Crop = Literal["robust", "official"]
-Box = tuple[float, float, float, float]  # left, top, right, bottom edges, in pixels from the picture's top left corner
+Edge = float | int
+Box = tuple[Edge, Edge, Edge, Edge]  # left, top, right, bottom, in pixels from the picture's top left corner
 Affine = NDArray[np.float64]  # (2, 3), pixel centres to pixel centres
 
 SMALLEST = 32  # pixels, side of a local part
@@ -31,32 +32,6 @@ class Frame:
     size: tuple[int, int]
     place: tuple[int, int]
 
-    @classmethod
-    def of(cls, size: tuple[int, int], out: int, fit: Fit, hands: Box | None = None) -> Self:
-        """The square of a picture.
-
-        Args:
-            size: Height and width of the picture.
-            out: Side of the square, pixels.
-            fit: "stretch" gives both sides the same length, "pad" shows everything between black bars, "crop" fills
-                the square with the part whose middle is nearest to the picture's and that the hands do not leave.
-            hands: What a crop keeps in view, where it can.
-        """
-        if fit == "stretch":
-            return cls(out, (out, out), (0, 0))
-        height, width = size
-        scale = out / (max(size) if fit == "pad" else min(size))
-        tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-        left, top, right, bottom = (0, 0, width, height) if hands is None or fit == "pad" else hands
-        return cls(
-            out,
-            (tall, wide),
-            (
-                _shift(wide, out, left * wide / width, right * wide / width),
-                _shift(tall, out, top * tall / height, bottom * tall / height),
-            ),
-        )
-
     def affine(self, size: tuple[int, int]) -> Affine:
         """From pixels of a picture of that height and width to pixels of the square."""
         y, x = (new / old for new, old in zip(self.size, size, strict=True))
@@ -72,8 +47,7 @@ class Frame:
     def image(self, picture: ByteArray) -> ByteArray:
         """The square (out, out, 3) of a picture (h, w, 3)."""
         tall, wide = self.size
-        way = cv2.INTER_AREA if tall * wide < picture.shape[0] * picture.shape[1] else cv2.INTER_LINEAR
-        resized = np.asarray(cv2.resize(picture, (wide, tall), interpolation=way), np.uint8)
+        resized = _resize(picture, tall, wide)
         left, top = self.place
         if (tall, wide, left, top) == (self.out, self.out, 0, 0):
             return resized
@@ -81,6 +55,32 @@ class Frame:
         part = resized[max(0, -top) : self.out - top, max(0, -left) : self.out - left]
         square[max(0, top) : max(0, top) + part.shape[0], max(0, left) : max(0, left) + part.shape[1]] = part
         return square
+
+
+def framed(size: tuple[int, int], out: int, fit: Fit, hands: Box | None = None) -> Frame:
+    """The square of a picture.
+
+    Args:
+        size: Height and width of the picture.
+        out: Side of the square, pixels.
+        fit: "stretch" gives both sides the same length, "pad" shows everything between black bars, "crop" fills
+            the square with the part whose middle is nearest to the picture's and that the hands do not leave.
+        hands: What a crop keeps in view, where it can.
+    """
+    if fit == "stretch":
+        return Frame(out, (out, out), (0, 0))
+    height, width = size
+    scale = out / (max(size) if fit == "pad" else min(size))
+    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    left, top, right, bottom = (0, 0, width, height) if hands is None or fit == "pad" else hands
+    return Frame(
+        out,
+        (tall, wide),
+        (
+            _shift(wide, out, left * wide / width, right * wide / width),
+            _shift(tall, out, top * tall / height, bottom * tall / height),
+        ),
+    )
 
 
 def local_square(hands: Box | None, out: int, margin: float) -> Box:
@@ -112,7 +112,18 @@ def chain(second: Affine, first: Affine) -> Affine:
     return np.concatenate([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]], axis=1)
 
 
-def _shift(length: int, out: int, low: float, high: float) -> int:
+def _resize(picture: ByteArray, tall: int, wide: int) -> ByteArray:
+    """Averages over areas along sides that shrink; OpenCV does so only where both do, and else moves the picture."""
+    height, width = picture.shape[:2]
+    if tall < height or wide < width:
+        small = (min(wide, width), min(tall, height))
+        picture = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)
+    if tall > height or wide > width:
+        picture = np.asarray(cv2.resize(picture, (wide, tall), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return picture
+
+
+def _shift(length: int, out: int, low: Edge, high: Edge) -> int:
     """Where `length` pixels begin in `out`: centred, but no further than what lies between `low` and `high` allows."""
     middle = round((out - length) / 2)
     if length <= out:

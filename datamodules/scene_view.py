@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from datamodules.captions import describe
 from datamodules.crops import warp
-from datamodules.framing import Affine, Box, Crop, Fit, Frame, chain, local_affine, local_square
+from datamodules.framing import Affine, Box, Crop, Fit, Frame, chain, framed, local_affine, local_square
 from datamodules.mesh_boxes import local_box
 from datamodules.mesh_pictures import draw_meshes, drawable
 from datamodules.scene import ByteArray, FloatArray, HandModels, Scene, Scenes
@@ -93,7 +93,7 @@ class SceneView(Dataset[SceneBatch]):
         labels = SceneLabels(scenes, models)
         shown = [i < wanted for i in range(len(scenes))]
         seen = [self._seen(scene, labels, i) for i, scene in enumerate(scenes)]
-        frames = [Frame.of(scene.size, size, self.fit, box) for scene, box in zip(scenes, seen, strict=True)]
+        frames = [framed(scene.size, size, self.fit, box) for scene, box in zip(scenes, seen, strict=True)]
         affine = np.stack([frame.affine(scene.size) for frame, scene in zip(frames, scenes, strict=True)])
         intrinsics = _moved(affine, labels.intrinsics)
         own = {i: scene.mesh_image for i, scene in enumerate(scenes) if shown[i] and scene.mesh_image is not None}
