@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datamodules.attentionhand.data import AttentionHandData as AttentionHandData
     from datamodules.augment import Augment as Augment
     from datamodules.base import FolderData as FolderData
     from datamodules.base import HandData as HandData
