@@ -43,7 +43,9 @@ def draw_scene(batch: SceneBatch, row: int = 0) -> Picture:
         whole = draw_skeleton(whole, joints[side], batch["joints2d_valid"][row, side], thickness=max(1.5, size / 220))
     whole = _labelled(whole, batch["box"][row], joints, batch["joints2d_valid"][row])
     beside = torch.cat([torch.cat([_half(photo), _half(local)], 2), torch.cat([_half(mesh), _half(mesh_local)], 2)], 1)
-    strip = torch.cat([whole[:, : 2 * (size // 2), : 2 * (size // 2)], beside], 2)
+    side = 2 * (size // 2)
+    strip = torch.cat([whole[:, :side, :side], beside], 2)
+    strip[:, side // 2, side:] = strip[:, :, side] = strip[:, :side, side + side // 2] = 255  # between the parts
     return torch.cat([strip, _written(batch["text"][row], strip.shape[-1])], 1)
 
 
