@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datamodules.freihand.data import FreiHAND as FreiHAND
     from datamodules.interhand.data import InterHand as InterHand
     from datamodules.ho3d.data import HO3D as HO3D
+    from datamodules.mix import Mix as Mix
     from datamodules.openhand.data import OpenHandData as OpenHandData
 
 _HOMES = {
