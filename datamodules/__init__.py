@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from datamodules.base import HandData as HandData
     from datamodules.coco.data import COCO as COCO
     from datamodules.freihand.data import FreiHAND as FreiHAND
-    from datamodules.interhand.data import InterHand as InterHand
     from datamodules.ho3d.data import HO3D as HO3D
+    from datamodules.interhand.data import InterHand as InterHand
     from datamodules.mix import Mix as Mix
     from datamodules.openhand.data import OpenHandData as OpenHandData
 
