@@ -44,6 +44,12 @@ class Frame:
         left, top = self.place
         return box[0] * x + left, box[1] * y + top, box[2] * x + left, box[3] * y + top
 
+    @property
+    def edges(self) -> Box:
+        """Where the picture lies in the square; it may be larger."""
+        (tall, wide), (left, top) = self.size, self.place
+        return left, top, left + wide, top + tall
+
     def image(self, picture: ByteArray) -> ByteArray:
         """The square (out, out, 3) of a picture (h, w, 3)."""
         tall, wide = self.size
@@ -105,6 +111,13 @@ def local_affine(box: Box, out: int) -> Affine:
     left, top, right, bottom = box
     x, y = out / max(right - left, 1e-3), out / max(bottom - top, 1e-3)
     return np.array([[x, 0, (0.5 - left) * x - 0.5], [0, y, (0.5 - top) * y - 0.5]])
+
+
+def local_edges(edges: Box, box: Box, out: int) -> Box:
+    """Edges in a picture, in the local part of it that a box cuts out."""
+    left, top, right, bottom = box
+    x, y = out / max(right - left, 1e-3), out / max(bottom - top, 1e-3)
+    return (edges[0] - left) * x, (edges[1] - top) * y, (edges[2] - left) * x, (edges[3] - top) * y
 
 
 def chain(second: Affine, first: Affine) -> Affine:

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from datamodules.captions import describe
 from datamodules.crops import warp
-from datamodules.framing import Affine, Box, Crop, Fit, Frame, chain, framed, local_affine, local_square
+from datamodules.framing import Affine, Box, Crop, Fit, Frame, chain, framed, local_affine, local_edges, local_square
 from datamodules.mesh_boxes import local_box
 from datamodules.mesh_pictures import draw_meshes, drawable
 from datamodules.scene import ByteArray, FloatArray, HandModels, Scene, Scenes
@@ -99,12 +99,14 @@ class SceneView(Dataset[SceneBatch]):
         own = {i: scene.mesh_image for i, scene in enumerate(scenes) if shown[i] and scene.mesh_image is not None}
         drawn = self._to_draw(labels, [shown[i] and i not in own for i in range(len(scenes))], models)
         meshes = {i: frames[i].image(mesh) for i, mesh in own.items()}
-        meshes |= self._draw(labels, drawn, intrinsics, models)
+        edges = [frame.edges for frame in frames]
+        meshes |= self._draw(labels, drawn, intrinsics, models, edges)
         boxes = [self._local(scenes[i].size, frames[i], seen[i], own.get(i), meshes.get(i)) for i in range(len(scenes))]
         near = [local_affine(box, size) for box in boxes]
         photos = {i: scene.image for i, scene in enumerate(scenes) if shown[i] and scene.image is not None}
         meshes_near = self._near(own, frames, near)
-        meshes_near |= self._draw(labels, drawn, _moved(np.stack(near), intrinsics), models)
+        edges = [local_edges(edge, box, size) for edge, box in zip(edges, boxes, strict=True)]
+        meshes_near |= self._draw(labels, drawn, _moved(np.stack(near), intrinsics), models, edges)
         pixels = apply_affine(torch.from_numpy(affine)[:, None], labels.joints2d.double())
         pixels = normalize_pixels(pixels, (size, size)).float()
         return SceneBatch(
@@ -154,10 +156,20 @@ class SceneView(Dataset[SceneBatch]):
         return rows.tolist() if drawable(labels.vertices[rows], labels.has_mesh[rows], models) else []
 
     def _draw(
-        self, labels: SceneLabels, rows: list[int], intrinsics: Intrinsics, models: HandModels | None
+        self,
+        labels: SceneLabels,
+        rows: list[int],
+        intrinsics: Intrinsics,
+        models: HandModels | None,
+        edges: Sequence[Box],
     ) -> dict[int, ByteArray]:
+        """Mesh pictures of rows, black where their photographs, between `edges`, have no pixels."""
         pictures = draw_meshes(labels.vertices[rows], labels.has_mesh[rows], intrinsics[rows], self.size, models)
-        return dict(zip(rows, pictures.permute(0, 2, 3, 1).numpy(), strict=True))
+        drawn = dict(zip(rows, pictures.permute(0, 2, 3, 1).numpy(), strict=True))
+        for i, picture in drawn.items():
+            left, top, right, bottom = (min(max(round(edge), 0), self.size) for edge in edges[i])
+            picture[:top] = picture[bottom:] = picture[:, :left] = picture[:, right:] = 0
+        return drawn
 
     def _near(
         self, pictures: Mapping[int, ByteArray], frames: Sequence[Frame], near: Sequence[Affine]

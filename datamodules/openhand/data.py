@@ -194,11 +194,12 @@ class OpenHandData(HandData):
             if split == "train":
                 return None
             return PoseScenes(self._stream(split), self._held_out(split), both=self.rows == "scenes")
+        models, poses = find_models(self.root, None), self.rows == "scenes"
         if split == "train":
-            return FreiHANDScenes(FreiHANDPart(self.root, "training"), models=find_models(self.root, None))
+            return FreiHANDScenes(FreiHANDPart(self.root, "training"), models=models, poses=poses)
         first = 0 if split == "val" else self.val_samples
         numbers = np.arange(first, first + self._held_out(split))
-        return FreiHANDScenes(FreiHANDPart(self.root, "evaluation"), numbers, find_models(self.root, None))
+        return FreiHANDScenes(FreiHANDPart(self.root, "evaluation"), numbers, models, poses=poses)
 
     def _held_out(self, split: Split) -> int:
         return self.val_samples if split == "val" else self.test_samples

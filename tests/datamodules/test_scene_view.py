@@ -114,6 +114,16 @@ def test_the_drawn_mesh_covers_its_vertices_and_its_local_part_is_the_box(fit):
     assert max(seen[2] - seen[0], seen[3] - seen[1]) == pytest.approx((right - left) / 1.2, abs=2)
 
 
+def test_a_mesh_is_cut_where_its_photograph_ends():
+    low = scene([whole(1)], size=(50, 200), image=np.full((50, 200, 3), 90, np.uint8))  # the hand goes down to 72
+    batch = batch_of(low, fit="pad", size=200)
+    for photo, mesh in ((batch["image"], batch["mesh"]), (batch["image_local"], batch["mesh_local"])):
+        rows = (photo[0, 0] > 45).any(1).nonzero()[:, 0]
+        assert (mesh[0, 0, rows[-1] - 1] > 0).any()
+        assert not mesh[0, :, rows[-1] + 2 :].any()
+    assert int(rows[-1]) < 198  # the local part, too, shows some of the bar
+
+
 def test_a_mesh_picture_is_bright_on_black():
     grey = batch_of(both(), size=192)["mesh"][0].float().mean(0)
     assert (grey[grey > 0] > 127).all()
@@ -312,6 +322,23 @@ def test_the_tiny_freihand_yields_scenes(freihand):
     assert batch["image"].shape == (3, 3, 64, 64)
     assert batch["has_mesh"].tolist() == [[False, True]] * 3
     assert len(data.view("train")) == 24
+
+
+def test_made_pictures_come_with_the_parameters_of_their_meshes(tmp_path):
+    options = {"images": True, "samples": 3, "val_samples": 2, "test_samples": 1, "draw_workers": 0, "size": 64}
+    data = OpenHandData(root=tmp_path / "made", rows="scenes", batch_size=6, image_fraction=0.5, **options)
+    data.prepare_data()
+    batch = data.train_batches()[0]
+    assert batch["has_image"].tolist() == batch["has_mesh_image"].tolist() == [True] * 3 + [False] * 3
+    for side in (0, 1):
+        rows = batch["has_pose"][:, side]
+        assert torch.equal(rows, batch["has_mesh"][:, side])
+        made = MODELS[side](
+            axis_angle_to_matrix(batch["rotations"][rows, side]),
+            batch["betas"][rows, side],
+            batch["transl"][rows, side],
+        )
+        torch.testing.assert_close(made.vertices, batch["vertices"][rows, side], atol=1e-5, rtol=0)
 
 
 def test_hands_made_on_the_fly_are_scenes_of_both_sides_with_their_parameters():
