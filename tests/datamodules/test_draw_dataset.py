@@ -1,5 +1,3 @@
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,9 @@ from datamodules.freihand.data import FreiHAND
 from datamodules.openhand.data import OpenHandData
 from datamodules.synth import synth
 from zoo.hands.camera import denormalize_pixels, project
-from zoo.registry import names
+from zoo.registry import folder, names
 
-TWINS = [name for name in names("data") if find_spec(f"datamodules.{name}") and find_spec(f"datamodules.{name}.twin")]
+TWINS = [name for name in names("data") if (folder("data").parent / name / "twin.py").is_file()]
 
 
 def test_a_sheet_has_a_plain_and_a_varied_crop_of_every_hand(freihand, tmp_path):
@@ -58,7 +56,7 @@ def test_what_cannot_be_drawn_says_what_can(freihand, tmp_path):
 @pytest.fixture(scope="session", params=TWINS)
 def twin(request, tmp_path_factory):
     """A dataset's name and a folder in its layout."""
-    return request.param, synth(request.param, tmp_path_factory.mktemp("twin") / "a folder", 4, 0, workers=0)
+    return request.param, synth(request.param, tmp_path_factory.mktemp("twin") / "a folder", 2, 0, workers=0)
 
 
 def test_every_dataset_is_drawn_as_scenes(twin, tmp_path):
