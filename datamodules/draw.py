@@ -25,6 +25,7 @@ from zoo.registry import find
 from zoo.shapes import Vertices
 
 Rows = Literal["hands", "scenes"]
+NAME = 18  # letters of a scene's name, from its end, that fit under a crop
 
 
 def draw(
@@ -67,7 +68,7 @@ def draw(
     else:
         pictures, captions = _hands(data, scenes, n, seed, size)
         columns = min(len(pictures), max(2, 2 * round(np.sqrt(len(pictures) / 4))))
-        title = f"{name}, {split}: left hands are mirrored to right"
+        title = f"{name}, {split} (left ones mirrored)"
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet = contact_sheet(pictures, columns, captions, title=title)
@@ -139,6 +140,7 @@ def _hands(data: HandData, scenes: Scenes, n: int, seed: int, size: int) -> tupl
     pictures, captions = [], []
     for row in np.random.default_rng(seed).permutation(len(plain))[:n].tolist():
         name = scenes.read(int(plain.rows[row, 0]), image=False).name
+        name = name if len(name) <= NAME else f"…{name[1 - NAME :]}"
         for view, note in ((plain, name), (varied, "augmented")):
             batch = view.batch([row])
             pictures.append(draw_crop(batch, models=scenes.models))

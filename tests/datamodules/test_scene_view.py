@@ -357,4 +357,5 @@ def test_hands_made_on_the_fly_are_scenes_of_both_sides_with_their_parameters():
             first["transl"][rows, side],
         )
         torch.testing.assert_close(made.vertices, first["vertices"][rows, side], atol=1e-5, rtol=0)
+    assert (first["joints2d"].abs() < 1.2).all()  # mirrored hands stay in their mirrored pictures
     assert next(iter(data.val_dataloader()))["has_mesh"].sum(0).tolist() == [2, 2]
