@@ -56,7 +56,7 @@ def test_what_cannot_be_drawn_says_what_can(freihand, tmp_path):
 @pytest.fixture(scope="session", params=TWINS)
 def twin(request, tmp_path_factory):
     """A dataset's name and a folder in its layout."""
-    return request.param, synth(request.param, tmp_path_factory.mktemp("twin") / "a folder", 2, 0, workers=0)
+    return request.param, synth(request.param, tmp_path_factory.mktemp("twin") / "a folder", 4, 0, workers=0)
 
 
 def test_every_dataset_is_drawn_as_scenes(twin, tmp_path):
