@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datamodules.attentionhand.data import AttentionHandData as AttentionHandData
     from datamodules.augment import Augment as Augment
     from datamodules.base import FolderData as FolderData
     from datamodules.base import HandData as HandData
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from datamodules.freihand.data import FreiHAND as FreiHAND
     from datamodules.ho3d.data import HO3D as HO3D
     from datamodules.interhand.data import InterHand as InterHand
+    from datamodules.mix import Mix as Mix
     from datamodules.openhand.data import OpenHandData as OpenHandData
 
 _HOMES = {

@@ -4,7 +4,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -12,28 +12,35 @@ from torch.utils.data import DataLoader
 
 from datamodules.augment import Augment
 from datamodules.batches import Batch, Numbered, PoseSource, TrainBatches, TrainLoader, one_thread
+from datamodules.framing import Crop, Fit
 from datamodules.hand_view import HandView
 from datamodules.scene import Scenes, Split
+from datamodules.scene_view import SceneView
 
 _AUGMENT = Augment()
 
 
 class HandData(LightningDataModule, ABC):
-    """A dataset of hands as batches of crops.
+    """A dataset of hands as batches of crops, or of whole pictures with their text and meshes.
 
     Training batch number k is a function of the seed and of k, so that a resumed run sees what an uninterrupted one
     would have seen. Datasets say how to read a split, and may add an endless source of pose-only hands.
 
     Args:
         batch_size: Rows a batch on one device.
-        size: Side of a crop, pixels.
+        size: Side of a crop, or of a whole picture, pixels.
         margin: Side of a crop over the longer side of the box of the hand's joints.
         images: Whether rows have images at all.
         image_fraction: Part of a training batch that has images; the other rows are pose-only.
         batches_per_epoch: Length of a training epoch; None is once through the images.
-        augment: Random changes of training crops; null for none.
+        augment: Random changes of training crops; null for none. Whole pictures are never changed.
         workers: Processes that read ahead; 0 reads in the training process.
         seed: Decides order and random changes.
+        rows: "hands" for a crop of each hand, left ones mirrored; "scenes" for whole pictures.
+        fit: How a whole picture becomes a square: "crop" fills it and keeps the hands in view, "pad" shows all of it
+            between black bars, "stretch" gives up its aspect.
+        crop: The part of a whole picture that is shown larger: "robust" for a square around all hands, "official" for
+            the first two outlines in the picture of their meshes, as AttentionHand's released code takes it.
     """
 
     def __init__(
@@ -47,6 +54,9 @@ class HandData(LightningDataModule, ABC):
         augment: Augment | None = _AUGMENT,
         workers: int = 0,
         seed: int = 0,
+        rows: Literal["hands", "scenes"] = "hands",
+        fit: Fit = "crop",
+        crop: Crop = "robust",
     ) -> None:
         super().__init__()
         if not 0 <= image_fraction <= 1:
@@ -68,6 +78,9 @@ class HandData(LightningDataModule, ABC):
         self.augment = augment
         self.workers = workers
         self.seed = seed
+        self.rows = rows
+        self.fit: Fit = fit
+        self.crop: Crop = crop
 
     @abstractmethod
     def scenes(self, split: Split) -> Scenes | None:
@@ -79,14 +92,16 @@ class HandData(LightningDataModule, ABC):
         return None
 
     def poses(self) -> PoseSource | None:
-        """Where pose-only training rows come from; None takes them from the training scenes."""
+        """Where pose-only training rows come from, hands or scenes; None takes them from the training scenes."""
         return None
 
-    def view(self, split: Split) -> HandView:
-        """The hands of a split as crops; only training crops are varied."""
+    def view(self, split: Split) -> HandView | SceneView:
+        """The rows of a split: hands as crops, which only in training are varied, or whole scenes."""
         scenes = self.scenes(split)
         if scenes is None:
             raise ValueError(f"{type(self).__name__} has no scenes in its {split} split. Choose another split.")
+        if self.rows == "scenes":
+            return SceneView(scenes, self.size, fit=self.fit, crop=self.crop, seed=self.seed, images=self.images)
         augment = self.augment if split == "train" else None
         return HandView(scenes, self.size, self.margin, augment=augment, seed=self.seed, images=self.images)
 

@@ -56,15 +56,15 @@ class Numbered(Dataset[Batch], ABC):
         """How many steps show every row of the dataset about once."""
 
     @abstractmethod
-    def order(self) -> dict[str, int]:
+    def order(self) -> dict[str, int | float]:
         """What the order of the batches hangs on."""
 
 
 @runtime_checkable
 class PoseSource(Protocol):
-    """An endless supply of hands without images."""
+    """An endless supply of hands without images, or of scenes."""
 
-    def batch(self, k: int, n: int) -> HandBatch:
+    def batch(self, k: int, n: int) -> Batch:
         """Batch `k` of `n` rows: a function of `k` and `n` alone."""
 
 
@@ -99,6 +99,10 @@ class TrainBatches(Numbered):
         self.poses = poses
         if view is None and poses is None:
             raise ValueError("TrainBatches got neither a dataset nor a pose source. Give it at least one of them.")
+        if view is not None and not len(view):
+            raise ValueError(
+                "The training split has no hand in it. Change --data.root or the options that leave hands out."
+            )
         self.image_rows = image_rows
         self.view_rows = 0 if view is None else size if poses is None else image_rows
 
@@ -122,7 +126,7 @@ class TrainBatches(Numbered):
             )
         return max(1, len(self.view) // (self.view_rows * self.world))
 
-    def order(self) -> dict[str, int]:
+    def order(self) -> dict[str, int | float]:
         """What the order of the batches hangs on; the position itself is the trainer's."""
         return {"rows": self.view_rows, "world": self.world, "seed": self.seed}
 
@@ -147,7 +151,7 @@ def _shuffled(start: int, count: int, n: int, seed: int) -> tuple[list[int], lis
     return rows, epochs
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # two passes of every part of a mixture
 def _order(n: int, seed: int, epoch: int) -> IntArray:
     return np.random.default_rng((seed, epoch)).permutation(n)
 
@@ -182,11 +186,11 @@ class TrainLoader:
             self._next += 1
             yield batch
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int | float]:
         """What the order of the batches hangs on; the position itself is the trainer's."""
         return self.batches.order()
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, int | float]) -> None:
         """Says so when training goes on in another order than the one it left."""
         if changed := [
             f"{name} {state.get(name)} -> {now}" for name, now in self.state_dict().items() if state.get(name) != now

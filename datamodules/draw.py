@@ -1,24 +1,31 @@
-"""A contact sheet of a dataset's crops with their labels drawn on: what a person looks at before training."""
+"""A contact sheet of a dataset with its labels drawn on: what a person looks at before training."""
 
+import json
 import os
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
+import yaml
 
 from datamodules.base import HandData
-from datamodules.freihand.data import FreiHAND, FreiHANDScenes
-from datamodules.freihand.files import VERSIONS
+from datamodules.draw_scenes import draw_scene
 from datamodules.hand_models import faces_of
 from datamodules.hand_view import HandView
 from datamodules.scene import HandModels, Scenes, Split
+from datamodules.scene_view import SceneView
 from zoo.batch import HandBatch
 from zoo.hands.camera import denormalize_pixels, project
 from zoo.hands.draw import contact_sheet, draw_skeleton
 from zoo.hands.sheets import Picture
 from zoo.hands.skeleton import RIGHT
+from zoo.registry import find
 from zoo.shapes import Vertices
+
+Rows = Literal["hands", "scenes"]
+NAME = 18  # letters of a scene's name, from its end, that fit under a crop
 
 
 def draw(
@@ -30,42 +37,66 @@ def draw(
     *,
     split: Split = "train",
     size: int = 224,
+    view: Rows | None = None,
+    mano: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Draws crops in pairs, as they are and as training varies them, with skeleton and outline of the mesh.
+    """Draws hands or whole scenes with all their labels.
 
     Args:
-        name: `freihand` or `openhand`.
-        root: The dataset's folder; None is openhand's own.
+        name: Of the dataset.
+        root: Its folder; None is openhand's own.
         out: The picture to write; its suffix is its format.
-        n: How many hands.
-        seed: Which hands, and how they are varied.
+        n: How many hands or scenes.
+        seed: Which ones, and how crops are varied.
         split: Which part of the dataset.
-        size: Side of a crop, pixels.
+        size: Side of a crop, pixels; a whole picture has twice that.
+        view: `hands` for crops in pairs, as they are and as training varies them; `scenes` for whole pictures with
+            their meshes, local parts and text. None takes scenes where there are captions or pairs of hands.
+        mano: Folder of MANO's files, for meshes of datasets that need them.
     """
     if n < 1:
         raise ValueError(f"n={n} hands make no picture. Pass -n 1 or more.")
-    data = _data(name, root)
+    data = load(name, root, mano)
     data.prepare_data()
     scenes = data.scenes(split)
-    if scenes is None:
+    if scenes is None or not len(scenes):
         raise ValueError(f"{name} has no pictures in its {split} split. Choose another one with --split.")
-    plain = HandView(scenes, size, data.margin)
-    varied = HandView(scenes, size, data.margin, augment=data.augment, seed=seed)
-    rows = np.random.default_rng(seed).permutation(len(plain))[:n].tolist()
-    pictures, captions = [], []
-    for row in rows:
-        for view, note in ((plain, _describe(scenes, int(plain.rows[row, 0]))), (varied, "augmented")):
-            batch = view.batch([row])
-            pictures.append(draw_crop(batch, models=scenes.models))
-            captions.append(("left, " if not int(batch["side"][0]) else "right, ") + note)
-    columns = min(2 * len(rows), max(2, 2 * round(np.sqrt(len(rows) / 2))))
+    view = view or _telling(scenes)
+    if view == "scenes":
+        pictures, captions = _scenes(scenes, n, seed, size)
+        columns, title = min(2, len(pictures)), f"{name}, {split}"
+    else:
+        pictures, captions = _hands(data, scenes, n, seed, size)
+        columns = min(len(pictures), max(2, 2 * round(np.sqrt(len(pictures) / 4))))
+        title = f"{name}, {split} (left ones mirrored)"
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = contact_sheet(pictures, columns, captions, title=f"{name}, {split}: left hands are mirrored to right")
+    sheet = contact_sheet(pictures, columns, captions, title=title)
     draft = path.with_name(f".{path.stem}.tmp{path.suffix}")
     sheet.save(draft)
     os.replace(draft, path)
     return path
+
+
+def load(name: str, root: str | os.PathLike[str] | None = None, mano: str | os.PathLike[str] | None = None) -> HandData:
+    """A dataset by name, with pictures, built as the trainer's command line builds it.
+
+    Args:
+        name: Of a file in `datamodules/configs`.
+        root: Its folder, where it is not made.
+        mano: Folder of MANO's files.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(HandData, "data", fail_untyped=False, required=True)
+    words = [f"--data={json.dumps(yaml.safe_load(find('data', name).read_text()))}", "--data.images=true"]
+    words += [f"--data.{key}={value}" for key, value in (("root", root), ("mano", mano)) if value is not None]
+    try:
+        data: HandData = parser.instantiate_classes(parser.parse_args(words)).data
+    except ArgumentError as error:
+        raise ValueError(f"{name} cannot be opened: {error}") from error
+    return data
 
 
 def draw_crop(batch: HandBatch, row: int = 0, models: HandModels | None = None) -> Picture:
@@ -94,6 +125,39 @@ def draw_crop(batch: HandBatch, row: int = 0, models: HandModels | None = None) 
     return draw_skeleton(picture, joints, batch["joints2d_valid"][row])
 
 
+def _telling(scenes: Scenes) -> Rows:
+    """The view that shows more: whole scenes where there are captions, two hands, or no labelled hand at all."""
+    sides = scenes.sides()
+    whole = sides.all(1).any() or not sides.any() or scenes.read(0, image=False).caption is not None
+    return "scenes" if whole else "hands"
+
+
+def _hands(data: HandData, scenes: Scenes, n: int, seed: int, size: int) -> tuple[list[Picture], list[str]]:
+    plain = HandView(scenes, size, data.margin)
+    if not len(plain):
+        raise ValueError("No hand is labelled in these scenes. Draw them whole with --view scenes.")
+    varied = HandView(scenes, size, data.margin, augment=data.augment, seed=seed)
+    pictures, captions = [], []
+    for row in np.random.default_rng(seed).permutation(len(plain))[:n].tolist():
+        name = scenes.read(int(plain.rows[row, 0]), image=False).name
+        name = name if len(name) <= NAME else f"…{name[1 - NAME :]}"
+        for view, note in ((plain, name), (varied, "augmented")):
+            batch = view.batch([row])
+            pictures.append(draw_crop(batch, models=scenes.models))
+            captions.append(f"{'right' if int(batch['side'][0]) == RIGHT else 'left'}, {note}")
+    return pictures, captions
+
+
+def _scenes(scenes: Scenes, n: int, seed: int, size: int) -> tuple[list[Picture], list[str]]:
+    view = SceneView(scenes, 2 * size, fit="pad", seed=seed)
+    pictures, captions = [], []
+    for row in np.random.default_rng(seed).permutation(len(view))[:n].tolist():
+        batch = view.batch([row])
+        pictures.append(draw_scene(batch))
+        captions.append(scenes.read(row, image=False).name or str(row))
+    return pictures, captions
+
+
 def _silhouette(vertices: Vertices, pixels: np.ndarray, size: int, models: HandModels | None) -> np.ndarray:
     """(size, size) 255 = hand: the faces where they are known, else blots around the vertices."""
     mask = np.zeros((size, size), np.uint8)
@@ -106,20 +170,3 @@ def _silhouette(vertices: Vertices, pixels: np.ndarray, size: int, models: HandM
         cv2.circle(mask, (u, v), 16 * size // 64, 255, -1, shift=4)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size // 32 | 1, size // 32 | 1))
     return np.asarray(cv2.erode(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), kernel), np.uint8)
-
-
-def _describe(scenes: Scenes, index: int) -> str:
-    if not isinstance(scenes, FreiHANDScenes):
-        return f"{index}"
-    version, sample = divmod(int(scenes.numbers[index]), scenes.part.samples)
-    return f"{sample} {VERSIONS[version] if scenes.part.versions > 1 else ''}".strip()
-
-
-def _data(name: str, root: str | os.PathLike[str] | None) -> HandData:
-    if name == "freihand":
-        return FreiHAND(root)
-    if name == "openhand":
-        from datamodules.openhand.data import OpenHandData
-
-        return OpenHandData(root=root, images=True)
-    raise ValueError(f"data draw {name}: it cannot be drawn yet. Known: freihand, openhand.")

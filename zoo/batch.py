@@ -43,9 +43,9 @@ class SceneBatch(TypedDict):
     """One picture with up to two hands and its text: what AttentionHand and HanDiffuser read.
 
     The second axis of hand labels is the side, 0 = left, 1 = right. 3D labels are in the camera frame of the picture.
-    Pictures are packed: `image` and `image_local` hold only the rows whose `has_image` is True, in order; `mesh` and
-    `mesh_local` those whose `has_mesh_image` is True. "Local" is the part of the picture around the hands, resized to
-    the size of the whole.
+    Pictures are square, whatever they were: pixels and cameras here are those of the squares. They are packed: `image`
+    and `image_local` hold only the rows whose `has_image` is True, in order; `mesh` and `mesh_local` those whose
+    `has_mesh_image` is True. "Local" is the part of the picture around the hands, resized to the size of the whole.
     """
 
     image: Images  # (m, 3, s, s) RGB in [0, 1], the whole picture

@@ -1,6 +1,7 @@
 """FreiHAND v2 as published, read unmodified: any number of samples, four versions or one, evaluation labels if any."""
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ import numpy as np
 
 from datamodules.base import FolderData
 from datamodules.freihand.files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation
-from datamodules.hand_models import find_models
+from datamodules.hand_models import absolute, find_models, pose_hands
 from datamodules.photos import read_jpeg
-from datamodules.scene import BoolArray, HandModels, IntArray, Scene, SceneHand, Scenes, Split
+from datamodules.scene import BoolArray, FloatArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
 from zoo.hands.skeleton import LEFT, RIGHT
 
 
@@ -22,11 +23,20 @@ class FreiHANDScenes(Scenes):
         part: Where they are.
         numbers: Of the images, (n,); None for all.
         models: Whose faces the meshes have, where they are known.
+        poses: Gives hands their parameters too, where the models are known.
     """
 
-    def __init__(self, part: FreiHANDPart, numbers: IntArray | None = None, models: HandModels | None = None) -> None:
+    def __init__(
+        self,
+        part: FreiHANDPart,
+        numbers: IntArray | None = None,
+        models: HandModels | None = None,
+        *,
+        poses: bool = False,
+    ) -> None:
         self.part = part
         self.models = models
+        self.poses = poses and models is not None and "mano" in part.arrays
         self.numbers = np.arange(part.samples * part.versions) if numbers is None else numbers
 
     def __len__(self) -> int:
@@ -42,7 +52,8 @@ class FreiHANDScenes(Scenes):
         side = int(self.part.sides[sample])
         labels = {kind: self.part.arrays[kind][sample] for kind in LABELS if kind in self.part.arrays}
         picture = read_jpeg(self.part.images / f"{number:08d}.jpg") if image else None
-        hand = SceneHand(side, vertices=labels.get("verts"), joints=labels.get("xyz"))
+        pose = self._pose(sample, side, labels["verts"]) if self.poses and "verts" in labels else None
+        hand = SceneHand(side, vertices=labels.get("verts"), joints=labels.get("xyz"), pose=pose)
         return Scene(
             index=index,
             size=self.part.image_size if picture is None else picture.shape[:2],
@@ -53,9 +64,18 @@ class FreiHANDScenes(Scenes):
             name=f"{self.part.part}/{number:08d}",
         )
 
+    def _pose(self, sample: int, side: int, vertices: FloatArray) -> ManoPose | None:
+        """The parameters of a hand; FreiHAND leaves the translation to its mesh."""
+        if self.models is None:
+            return None
+        entry = self.part.mano(sample)
+        pose = ManoPose(absolute(self.models[side], entry.pose), entry.betas, np.zeros(3, np.float32))
+        posed = pose_hands(self.models, [side], [pose])[0][0].numpy()
+        return replace(pose, transl=(vertices - posed).mean(0))
+
 
 def split_training(
-    part: FreiHANDPart, held_out: int, models: HandModels | None = None
+    part: FreiHANDPart, held_out: int, models: HandModels | None = None, *, poses: bool = False
 ) -> tuple[FreiHANDScenes, FreiHANDScenes]:
     """Training scenes and held-out scenes, which share no sample.
 
@@ -64,6 +84,7 @@ def split_training(
         held_out: How many of its last samples are kept out, in every version; each is then seen once, the versions
             taking turns.
         models: Whose faces the meshes have, where they are known.
+        poses: As for `FreiHANDScenes`.
     """
     kept = part.samples - held_out
     if kept < 1:
@@ -74,7 +95,8 @@ def split_training(
     image = np.arange(part.samples * part.versions)
     late = np.arange(kept, part.samples)
     turns = late + part.samples * (np.arange(held_out) % part.versions)
-    return FreiHANDScenes(part, image[image % part.samples < kept], models), FreiHANDScenes(part, turns, models)
+    kept_numbers = image[image % part.samples < kept]
+    return FreiHANDScenes(part, kept_numbers, models, poses=poses), FreiHANDScenes(part, turns, models, poses=poses)
 
 
 class FreiHAND(FolderData):
@@ -142,11 +164,11 @@ class FreiHAND(FolderData):
         return find_models(self.root, self.mano)
 
     def scenes(self, split: Split) -> Scenes:
-        evaluation = self.evaluation
+        evaluation, poses = self.evaluation, self.rows == "scenes"
         if split == "predict" and evaluation is not None:
-            return FreiHANDScenes(evaluation, models=self.models)
+            return FreiHANDScenes(evaluation, models=self.models, poses=poses)
         if split in ("val", "test", "predict") and evaluation is not None and evaluation.labelled:
-            return FreiHANDScenes(evaluation, models=self.models)
+            return FreiHANDScenes(evaluation, models=self.models, poses=poses)
         if split in ("test", "predict"):
             raise FileNotFoundError(
                 f"{self.root} has no evaluation {'images' if split == 'predict' else 'labels'}, which {split} needs. "
@@ -155,4 +177,4 @@ class FreiHAND(FolderData):
         held_out = 0
         if evaluation is None or not evaluation.labelled:
             held_out = max(1, round(self.training.samples * self.val_fraction))
-        return split_training(self.training, held_out, self.models)[split == "val"]
+        return split_training(self.training, held_out, self.models, poses=poses)[split == "val"]

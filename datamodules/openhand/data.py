@@ -1,6 +1,7 @@
 """OpenHand, the default data: endless pose-only hands made on the fly and, where asked for, made pictures."""
 
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,28 +15,35 @@ from datamodules.hand_models import find_models
 from datamodules.openhand.generate import generate
 from datamodules.openhand.maker import Recipe
 from datamodules.openhand.pose_stream import CropCamera, Drawn, PoseStream, ViewCone
-from datamodules.scene import BoolArray, Scene, SceneHand, Scenes, Split
+from datamodules.scene import BoolArray, FloatArray, ManoPose, Scene, SceneHand, Scenes, Split
+from datamodules.scene_view import SceneView
+from zoo.batch import SceneBatch
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
-from zoo.hands.skeleton import RIGHT
+from zoo.hands.rotations import matrix_to_axis_angle
+from zoo.hands.skeleton import LEFT, RIGHT
 
 _STREAMS: dict[Split, int] = {"train": 0, "val": 1, "test": 2, "predict": 2}
 
 
 class PoseScenes(Scenes):
-    """The first hands of a stream, as scenes without a picture.
+    """Hands of a stream, as scenes without a picture.
 
     Args:
         stream: where the hands come from.
         count: how many.
+        number: of the stream's batch; its scenes are numbered on from `number * count`.
+        both: mirrors every other hand to a left one.
     """
 
-    def __init__(self, stream: PoseStream, count: int) -> None:
+    def __init__(self, stream: PoseStream, count: int, number: int = 0, *, both: bool = False) -> None:
         self.stream = stream
         self.count = count
+        self.number = number
+        self.both = both
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "drawn"}  # workers draw them themselves
+        return {name: value for name, value in vars(self).items() if name not in ("drawn", "turns")}  # drawn again
 
     def __len__(self) -> int:
         return self.count
@@ -43,15 +51,51 @@ class PoseScenes(Scenes):
     @cached_property
     def drawn(self) -> Drawn:
         """All hands, drawn when the first one is read."""
-        return self.stream.draw(0, self.count)
+        return self.stream.draw(self.number, self.count)
+
+    @cached_property
+    def turns(self) -> FloatArray:
+        """(count, 16, 3) their rotations as axis-angle, radians."""
+        return np.asarray(matrix_to_axis_angle(self.drawn.rotations).numpy(), np.float32)
 
     def sides(self) -> BoolArray:
-        return np.arange(2)[None] == np.full((self.count, 1), RIGHT)
+        return np.stack([self._left(), ~self._left()], axis=1)
 
     def read(self, index: int, *, image: bool = True, mask: bool = False) -> Scene:
-        hand = SceneHand(RIGHT, self.drawn.vertices[index].numpy(), self.drawn.joints[index].numpy())
-        side = self.stream.size
-        return Scene(index, (side, side), self.drawn.intrinsics[index].numpy(), {RIGHT: hand})
+        place, size = index % self.count, self.stream.size
+        drawn = self.drawn
+        vertices, joints, transl, camera = (
+            part[place].numpy() for part in (drawn.vertices, drawn.joints, drawn.transl, drawn.intrinsics)
+        )
+        side, turns = RIGHT, self.turns[place]
+        if self._left()[place]:
+            side, mirror = LEFT, np.array([-1, 1, 1], np.float32)
+            vertices, joints, transl, turns = vertices * mirror, joints * mirror, transl * mirror, -turns * mirror
+            camera = camera.copy()
+            camera[0, 2] = size - 1 - camera[0, 2]
+        pose = ManoPose(turns, drawn.betas[place].numpy(), transl)
+        return Scene(index, (size, size), camera, {side: SceneHand(side, vertices, joints, pose=pose)})
+
+    def _left(self) -> BoolArray:
+        return np.arange(self.count) % 2 == (1 if self.both else 2)
+
+
+@dataclass(frozen=True)
+class SceneStream:
+    """The hands of a stream, every other one mirrored to a left hand, as batches of scenes without a picture.
+
+    Args:
+        stream: where the hands come from.
+        seed: decides the wording of their sentences.
+    """
+
+    stream: PoseStream
+    seed: int = 0
+
+    def batch(self, k: int, n: int) -> SceneBatch:
+        """Batch number `k` of `n` rows; rows are numbered on from `k * n`."""
+        scenes = PoseScenes(self.stream, n, k, both=True)
+        return SceneView(scenes, self.stream.size, seed=self.seed, images=False).batch(range(k * n, (k + 1) * n))
 
 
 class OpenHandData(HandData):
@@ -141,17 +185,21 @@ class OpenHandData(HandData):
         if self.images:
             generate(self.recipe, self.root, workers=self.draw_workers if self.draw_workers > 1 else 0)
 
-    def poses(self) -> PoseStream:
-        return self._stream("train")
+    def poses(self) -> PoseStream | SceneStream:
+        stream = self._stream("train")
+        return SceneStream(stream, self.seed) if self.rows == "scenes" else stream
 
     def scenes(self, split: Split) -> Scenes | None:
         if not self.images:
-            return None if split == "train" else PoseScenes(self._stream(split), self._held_out(split))
+            if split == "train":
+                return None
+            return PoseScenes(self._stream(split), self._held_out(split), both=self.rows == "scenes")
+        models, poses = find_models(self.root, None), self.rows == "scenes"
         if split == "train":
-            return FreiHANDScenes(FreiHANDPart(self.root, "training"), models=find_models(self.root, None))
+            return FreiHANDScenes(FreiHANDPart(self.root, "training"), models=models, poses=poses)
         first = 0 if split == "val" else self.val_samples
         numbers = np.arange(first, first + self._held_out(split))
-        return FreiHANDScenes(FreiHANDPart(self.root, "evaluation"), numbers, find_models(self.root, None))
+        return FreiHANDScenes(FreiHANDPart(self.root, "evaluation"), numbers, models, poses=poses)
 
     def _held_out(self, split: Split) -> int:
         return self.val_samples if split == "val" else self.test_samples

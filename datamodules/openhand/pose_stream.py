@@ -107,6 +107,7 @@ class Drawn(NamedTuple):
 
     rotations: Rotations  # (n, 16, 3, 3)
     betas: Betas  # (n, 10)
+    transl: Translation  # (n, 3) metres
     vertices: Vertices  # (n, 778, 3) metres, camera frame
     joints: Joints  # (n, 21, 3) metres, camera frame, regressed
     intrinsics: Intrinsics  # (n, 3, 3) pixels
@@ -152,9 +153,10 @@ class PoseStream:
         rotations = torch.cat([self.cone.sample(n, generator)[:, None], fingers], 1)
         betas = (self.shape_std * torch.randn(n, 10, generator=generator)).clamp(-2.5, 2.5)
         vertices = self.hand(rotations, betas, torch.zeros(n, 3)).vertices
-        vertices = vertices + self.camera.place(vertices, generator)[:, None]
+        transl = self.camera.place(vertices, generator)
+        vertices = vertices + transl[:, None]
         joints = self.hand.regress(vertices)
-        return Drawn(rotations, betas, vertices, joints, self.camera.intrinsics(joints, self.size, generator))
+        return Drawn(rotations, betas, transl, vertices, joints, self.camera.intrinsics(joints, self.size, generator))
 
     def _fingers(self, k: int, n: int, generator: torch.Generator) -> FingerRotations:
         if not self.bank:

@@ -4,9 +4,15 @@ import torch
 from PIL import Image
 from tiny_freihand import COLOURS
 
-from datamodules.draw import draw, draw_crop
+from datamodules.draw import draw, draw_crop, load
+from datamodules.draw_scenes import draw_scene
 from datamodules.freihand.data import FreiHAND
+from datamodules.openhand.data import OpenHandData
+from datamodules.synth import synth
 from zoo.hands.camera import denormalize_pixels, project
+from zoo.registry import folder, names
+
+TWINS = [name for name in names("data") if (folder("data").parent / name / "twin.py").is_file()]
 
 
 def test_a_sheet_has_a_plain_and_a_varied_crop_of_every_hand(freihand, tmp_path):
@@ -41,7 +47,53 @@ def test_labels_are_drawn_where_the_joints_are_seen(freihand):
 
 
 def test_what_cannot_be_drawn_says_what_can(freihand, tmp_path):
-    with pytest.raises(ValueError, match="Known: freihand, openhand"):
+    with pytest.raises(ValueError, match=r"imagenet is not in the zoo.* Known: .*freihand"):
         draw("imagenet", tmp_path, tmp_path / "a.png")
     with pytest.raises(ValueError, match="-n 1"):
         draw("freihand", freihand, tmp_path / "a.png", n=0)
+
+
+@pytest.fixture(scope="session", params=TWINS)
+def twin(request, tmp_path_factory):
+    """A dataset's name and a folder in its layout."""
+    return request.param, synth(request.param, tmp_path_factory.mktemp("twin") / "a folder", 4, 0, workers=0)
+
+
+def test_every_dataset_is_drawn_as_scenes(twin, tmp_path):
+    name, root = twin
+    with Image.open(draw(name, root, tmp_path / "scenes.png", n=3, size=80, view="scenes")) as sheet:
+        assert sheet.width > 8 * 80
+        assert np.asarray(sheet).std() > 20
+
+
+def test_every_dataset_is_drawn_as_people_want_to_see_it(twin, tmp_path):
+    name, root = twin
+    with Image.open(draw(name, root, tmp_path / "any.png", n=2, size=80)) as sheet:
+        assert sheet.width > 2 * 80
+
+
+def test_one_hand_a_picture_is_drawn_as_crops_unless_scenes_are_asked_for(freihand, tmp_path):
+    hands = draw("freihand", freihand, tmp_path / "a.png", n=2, size=64)
+    scenes = draw("freihand", freihand, tmp_path / "b.png", n=2, size=64, view="scenes")
+    with Image.open(hands) as small, Image.open(scenes) as large:
+        assert large.width > 2 * 4 * 64 > small.width
+
+
+def test_a_scene_is_drawn_with_its_parts_beside_it_and_its_text_below(freihand):
+    batch = FreiHAND(freihand, rows="scenes", size=128, images=False).view("val").batch([0, 1])
+    blank = draw_scene(batch, 1)
+    assert blank.shape[2] == 256
+    assert blank.shape[1] > 128
+    assert (blank[:, 66:126, 194:254] == 128).all()  # there is no picture: grey
+    assert (blank[:, 128:] < 100).any()  # text
+    assert (blank[:, :128, :128] != 128).any()  # the skeleton
+
+
+def test_datasets_are_built_as_the_trainer_builds_them(tmp_path, freihand):
+    data = load("openhand", tmp_path)
+    assert isinstance(data, OpenHandData)
+    assert data.images
+    assert data.leave_out
+    assert load("freihand", freihand, tmp_path).mano == tmp_path
+    with pytest.raises(ValueError, match="openhand cannot be opened"):
+        load("openhand", tmp_path, mano=tmp_path)

@@ -158,10 +158,12 @@ def training_step(batch: int = 64, model: str = "hhmr") -> Case:
 def loader(folder: Path, batch: int = 64) -> Case:
     """Our crops and those of a loader in HaMeR's manner: float warp, normalised per channel, row by row."""
     from datamodules.freihand.data import FreiHAND
+    from datamodules.hand_view import HandView
     from datamodules.synth import synth
 
     root = synth("freihand", folder / "freihand", 16)
-    view = FreiHAND(root, size=128, augment=None, cache=folder / "cache").view("train")
+    data = FreiHAND(root, cache=folder / "cache")
+    view = HandView(data.scenes("train"), 128, data.margin)
     rows = [i % len(view) for i in range(batch)]
     scenes = [view.scenes.read(int(view.rows[row, 0]), image=False) for row in rows]
     files = sorted((root / "training" / "rgb").glob("*.jpg"))

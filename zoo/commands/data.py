@@ -50,24 +50,31 @@ def draw(
     seed: int = 0,
     split: Split = "train",
     size: int = 224,
+    view: Literal["hands", "scenes"] | None = None,
+    mano: Path | None = None,
 ) -> None:
-    """A contact sheet of crops with their labels drawn on.
+    """A contact sheet of crops or whole pictures with their labels drawn on.
 
     Args:
-        name: freihand or openhand.
-        root: The dataset's folder; openhand finds its own.
+        name: Of the dataset.
+        root: Its folder; openhand finds its own.
         out: The picture; NAME.png in this folder when not given.
-        n: How many hands.
-        seed: Other seeds show other hands.
+        n: How many hands or scenes.
+        seed: Other seeds show others.
         split: Of the dataset.
-        size: Side of each crop, pixels.
+        size: Side of each crop, pixels; a whole picture has twice that.
+        view: hands = each hand's crop, as it is and as training varies it; scenes = whole pictures with their meshes,
+            the part around the hands, and text. Without it, scenes where there are captions or pairs of hands.
+        mano: Folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, for meshes of datasets that store MANO's parameters.
     """
     _known(name)
     if root is None and name != "openhand":
         raise UsageError(f"data draw {name} needs --root, the folder of the dataset.")
     from datamodules.draw import draw as paint
 
-    print(f"{paint(name, root, out or Path(f'{name}.png'), n, seed, split=split, size=size)} is drawn.")
+    picture = out or Path(f"{name}.png")
+    path = paint(name, root, picture, n, seed, split=split, size=size, view=view, mano=mano)
+    print(f"{path} is drawn.")
 
 
 def _known(name: str) -> None:
