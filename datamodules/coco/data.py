@@ -37,33 +37,42 @@ class COCOScenes(Scenes):
         models: Of the parameters; None leaves the parameters out.
         focal: Focal length of made-up cameras over the longer side of the picture.
         seed: With the scene's number it chooses among the captions.
+        people: Rows of the index; None for all.
     """
 
-    def __init__(self, index: Index, models: HandModels | None = None, focal: float = 1.2, seed: int = 0) -> None:
+    def __init__(
+        self,
+        index: Index,
+        models: HandModels | None = None,
+        focal: float = 1.2,
+        seed: int = 0,
+        people: range | None = None,
+    ) -> None:
         self.index = index
+        self.people = range(len(index.arrays["annotation"])) if people is None else people
         self.models = models
         self.focal = focal
         self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.index.arrays["annotation"])
+        return len(self.people)
 
     def sides(self) -> BoolArray:
-        return np.array(self.index.arrays["hands"])
+        return np.array(self.index.arrays["hands"][self.people.start : self.people.stop])
 
     def captions(self, index: int) -> list[str]:
         """All captions of a scene's picture; about five, none where the file is not there."""
-        return self.index.captions(int(self.index.arrays["image"][index]))
+        return self.index.captions(int(self.index.arrays["image"][self.people[index]]))
 
     def read(self, index: int, *, image: bool = True, mask: bool = False) -> Scene:
-        arrays = self.index.arrays
-        row = int(arrays["image"][index])
+        arrays, person = self.index.arrays, self.people[index]
+        row = int(arrays["image"][person])
         height, width = arrays["size"][row].tolist()
         path = self.index.files.images / bytes(arrays["file"][row]).decode()
         picture = read_photo(path) if image else None
         size = (height, width) if picture is None else picture.shape[:2]
-        camera, poses = self._poses(index, size)
-        hands = {side: self._hand(index, side, poses.get(side)) for side in SIDES if arrays["hands"][index, side]}
+        camera, poses = self._poses(person, size)
+        hands = {side: self._hand(person, side, poses.get(side)) for side in SIDES if arrays["hands"][person, side]}
         captions = self.index.captions(row)
         chosen = int(np.random.default_rng((self.seed, index)).integers(len(captions))) if captions else 0
         return Scene(
@@ -73,23 +82,23 @@ class COCOScenes(Scenes):
             hands=hands,
             image=picture,
             caption=captions[chosen] if captions else None,
-            name=f"{path.parent.name}/{path.stem}/{int(arrays['annotation'][index])}",
+            name=f"{path.parent.name}/{path.stem}/{int(arrays['annotation'][person])}",
         )
 
-    def _hand(self, index: int, side: int, pose: ManoPose | None) -> SceneHand:
-        points = np.array(self.index.arrays["keypoints"][index, side])
+    def _hand(self, person: int, side: int, pose: ManoPose | None) -> SceneHand:
+        points = np.array(self.index.arrays["keypoints"][person, side])
         labelled = points[:, 2] > 0
         pixels = np.where(labelled[:, None], points[:, :2], 0).astype(np.float32)
         low, high = pixels[labelled].min(0), pixels[labelled].max(0)
         box = None
-        least = max(SMALLEST, OF_PERSON * float(self.index.arrays["box"][index, 2:].max()))
+        least = max(SMALLEST, OF_PERSON * float(self.index.arrays["box"][person, 2:].max()))
         if (high - low).max() < least / 4:  # one joint, or a few in one place: a crop needs a size
             middle = (low + high) / 2
             box = np.concatenate((middle - least / 2, middle + least / 2)).astype(np.float32)
         return SceneHand(side, joints2d=pixels, joints2d_valid=labelled, box=box, pose=pose)
 
-    def _poses(self, index: int, size: tuple[int, int]) -> tuple[FloatArray, dict[int, ManoPose]]:
-        rows = self.index.arrays["mano_row"][index]
+    def _poses(self, person: int, size: tuple[int, int]) -> tuple[FloatArray, dict[int, ManoPose]]:
+        rows = self.index.arrays["mano_row"][person]
         models = self.models
         if models is None or (rows < 0).all():
             return made_up_camera(size, self.focal), {}
@@ -140,7 +149,8 @@ class COCO(FolderData):
     """MSCOCO: hands of people in photographs (Lin et al. 2014; COCO-WholeBody, Jin et al. 2020).
 
     People are chosen by InterWild's rules: no crowds, at least one body joint and one hand labelled, a sane box.
-    Training has MANO parameters where NeuralAnnot's file (Moon et al. 2022) is there; validation has keypoints only.
+    Training has MANO parameters where NeuralAnnot's file (Moon et al. 2022) is there; val2017, which is test and
+    predict, has keypoints only. So meshes are validated on held-out training images; where none are, on val2017.
 
     Args:
         root: Folder that holds `annotations/` and `images/`.
@@ -149,6 +159,7 @@ class COCO(FolderData):
         focal: Focal length, over the longer side, of pictures whose camera nobody fitted. Their depth means nothing.
         fix_left: Whether MANO's left hand gets the mirrored shape directions that InterWild gives it; None does so
             where the file needs it, as InterWild. NeuralAnnot's own demonstration does not: false.
+        held_out: Part of the training images that validation takes where meshes can be made; 0 validates on val2017.
         options: Of `FolderData`.
     """
 
@@ -162,15 +173,19 @@ class COCO(FolderData):
         images_root: str | os.PathLike[str] | None = None,
         focal: float = 1.2,
         fix_left: bool | None = None,
+        held_out: float = 0.02,
         **options: Any,
     ) -> None:
         super().__init__(root, **options)
         if not focal > 0:
             raise ValueError(f"focal={focal} is no camera. Set --data.focal above 0; 1.2 is usual.")
+        if not 0 <= held_out < 1:
+            raise ValueError(f"held_out={held_out} leaves nothing. Set --data.held_out from 0 to below 1.")
         self.annotations = None if annotations is None else Path(annotations).expanduser()
         self.images_root = None if images_root is None else Path(images_root).expanduser()
         self.focal = focal
         self.fix_left = fix_left
+        self.held_out = held_out
 
     def prepare_data(self) -> None:
         """Reads the annotation files once, before any other process needs them."""
@@ -192,16 +207,43 @@ class COCO(FolderData):
         return find_models(self.root, self.mano, TIPS, self.fix_left)
 
     def scenes(self, split: Split) -> COCOScenes:
-        part: Part = "train" if split == "train" else "val"
+        if split == "val" and self._holds_out:
+            return self._training(validation=True)
+        if split == "train":
+            return self._training(validation=False)
+        return COCOScenes(self._index_with_people("val"), self.models, self.focal, self.seed)
+
+    @property
+    def _holds_out(self) -> bool:
+        if not self.held_out or self.models is None or find_annotations(self.root, "train", self.annotations) is None:
+            return False
+        return bool(len(self.index("train").arrays["mano"]))
+
+    def _training(self, *, validation: bool) -> COCOScenes:
+        index = self._index_with_people("train")
+        image = index.arrays["image"]
+        if len(index.arrays["mano"]) and self.models is None:
+            say_no_mesh(self.root)
+        count = len(image)
+        if self._holds_out:
+            images = np.unique(image)  # people are sorted by them
+            late = images[-max(1, round(len(images) * self.held_out))]
+            count = int(np.searchsorted(image, late))
+        if not count:
+            raise ValueError(
+                f"{index.files.annotations} has one image with hands, and validation takes it. Set --data.held_out 0."
+            )
+        people = range(count, len(image)) if validation else range(count)
+        return COCOScenes(index, self.models, self.focal, self.seed, people)
+
+    def _index_with_people(self, part: Part) -> Index:
         index = self.index(part)
         if not len(index.arrays["annotation"]):
             raise ValueError(
                 f"{index.files.annotations} has nobody with a labelled hand. Change --data.root or --data.annotations."
             )
         _look_for_images(index)
-        if len(index.arrays["mano"]) and self.models is None:
-            say_no_mesh(self.root)
-        return COCOScenes(index, self.models, self.focal, self.seed)
+        return index
 
 
 def _look_for_images(index: Index) -> None:

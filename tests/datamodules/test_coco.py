@@ -23,8 +23,8 @@ def openhand(root):
     return root
 
 
-def scenes(root, split="train", **options):
-    return COCO(root, **options).scenes(split)
+def scenes(root, split="train", held_out=0.0, **options):
+    return COCO(root, held_out=held_out, **options).scenes(split)
 
 
 def only(root, **options):
@@ -179,7 +179,28 @@ def test_without_mano_the_parameters_are_left_out_and_that_is_said(tmp_path, cap
     assert not COCO(root, size=32).view("train").batch([0])["has_mesh"].any()
 
 
-def test_validation_has_keypoints_only(tmp_path):
+def test_meshes_are_validated_on_training_images_that_are_held_out(tmp_path):
+    people = [person(2 * image + k, image=image, right=points()) for image in range(1, 11) for k in range(2)]
+    mano = {str(one["id"]): {"right": fit(), "left": None} for one in people}
+    root = openhand(write_coco(tmp_path, people, mano=mano))
+    write_coco(root, people[:3], "val")
+    images = {}
+    for split in ("train", "val", "test"):
+        found = scenes(root, split, held_out=0.2)
+        images[split] = [found.read(i, image=False).name.rsplit("/", 1)[0][-16:] for i in range(len(found))]
+        assert found.sides().shape == (len(found), 2)
+        assert all((found.read(i).hands[RIGHT].pose is not None) == (split != "test") for i in range(len(found)))
+    assert len(images["val"]) == 4
+    assert not set(images["train"]) & set(images["val"])
+    assert len(images["train"] + images["val"]) == 20
+    assert len(images["test"]) == len(scenes(root, "val")) == 3
+    (root / TWIN).unlink()  # without a hand model nothing is held out
+    assert [len(scenes(root, split, held_out=0.2)) for split in ("train", "val")] == [20, 3]
+    with pytest.raises(ValueError, match=r"held_out=1\.0.*--data\.held_out"):
+        COCO(root, held_out=1.0)
+
+
+def test_validation_images_have_keypoints_only(tmp_path):
     mano = {"3": {"right": fit(), "left": None}}
     openhand(write_coco(tmp_path, [person(3, right=points())], "val", mano=mano))
     assert scenes(tmp_path, "val").read(0).hands[RIGHT].pose is None
@@ -417,12 +438,13 @@ def test_meshes_of_the_twin_lie_on_their_keypoints(coco_twin):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_of_the_twin(coco_twin, workers):
-    data = COCO(coco_twin, size=48, batch_size=8, workers=workers)
+    data = COCO(coco_twin, size=48, batch_size=6, workers=workers)
     data.prepare_data()
     batch = next(iter(data.train_dataloader()))
-    assert batch["image"].shape == (8, 3, 48, 48)
+    assert batch["image"].shape == (6, 3, 48, 48)
     assert batch["has_mesh"].any()
-    assert not next(iter(data.val_dataloader()))["has_mesh"].any()
+    assert len(next(iter(data.val_dataloader()))["index"]) > 0
+    assert not next(iter(data.test_dataloader()))["has_mesh"].any()
 
 
 # Checks
