@@ -79,9 +79,9 @@ class Augment:
 
 
 def paint(image: ByteArray, variation: Variation) -> ByteArray:
-    """Applies the colour map and the rectangles to a crop (h, w, 3)."""
+    """Applies the colour map and the rectangles to a crop (h, w, 3), in place."""
     if variation.colour is not None:
-        image = np.asarray(cv2.transform(image, variation.colour), np.uint8)
+        cv2.transform(image, variation.colour, dst=image)
     height, width = image.shape[:2]
     for (left, top, right, bottom), colour in variation.erased:
         image[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = colour

@@ -11,7 +11,17 @@ from datamodules.base import FolderData
 from datamodules.freihand.files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation
 from datamodules.hand_models import find_models
 from datamodules.photos import read_jpeg
-from datamodules.scene import BoolArray, HandModels, IntArray, Scene, SceneHand, Scenes, Split
+from datamodules.scene import (
+    BoolArray,
+    ByteArray,
+    HandArrays,
+    HandModels,
+    IntArray,
+    Scene,
+    SceneHand,
+    Scenes,
+    Split,
+)
 from zoo.hands.skeleton import LEFT, RIGHT
 
 
@@ -41,7 +51,7 @@ class FreiHANDScenes(Scenes):
         sample = number % self.part.samples
         side = int(self.part.sides[sample])
         labels = {kind: self.part.arrays[kind][sample] for kind in LABELS if kind in self.part.arrays}
-        picture = read_jpeg(self.part.images / f"{number:08d}.jpg") if image else None
+        picture = self.picture(index) if image else None
         hand = SceneHand(side, vertices=labels.get("verts"), joints=labels.get("xyz"))
         return Scene(
             index=index,
@@ -52,6 +62,16 @@ class FreiHANDScenes(Scenes):
             mask=read_jpeg(self.part.masks / f"{sample:08d}.jpg", "GRAY")[..., 0] > 127 if mask else None,
             name=f"{self.part.part}/{number:08d}",
         )
+
+    def picture(self, index: int) -> ByteArray:
+        return read_jpeg(self.part.images / f"{int(self.numbers[index]):08d}.jpg")
+
+    def arrays(self, scenes: IntArray, sides: IntArray) -> HandArrays | None:
+        if not self.part.labelled:
+            return None
+        samples = self.numbers[scenes] % self.part.samples
+        vertices, joints, intrinsics = (self.part.arrays[kind].rows(samples) for kind in ("verts", "xyz", "K"))
+        return HandArrays(vertices, joints, intrinsics)
 
 
 def split_training(
