@@ -102,7 +102,8 @@ def albumentations(setting: Setting, shape: str) -> Case:
             alb.CenterCrop(side, side, pad_if_needed=True, p=1.0),
             alb.Resize(size, size, p=1.0),
         ]
-        return lambda image: alb.Compose(steps)(image=image)["image"]
+        whole = alb.Compose(steps)
+        return lambda image: whole(image=image)["image"]
 
     pipelines = [pipeline(affine, 480, 640) for affine in setting.affine]
 
