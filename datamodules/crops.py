@@ -69,8 +69,8 @@ class Crops:
         return warp(image, self.affine[row].double().numpy(), self.size)
 
 
-def warp(image: ByteArray, affine: NDArray[np.float64], size: int, out: ByteArray | None = None) -> ByteArray:
-    """Resamples (h, w, 3) under a (2, 3) affine map to (size, size, 3), into `out` if given; black outside of it."""
+def warp(image: ByteArray, affine: NDArray[np.float64], size: int) -> ByteArray:
+    """Resamples (h, w, channels) under a (2, 3) affine map to (size, size, channels); black outside of the image."""
     (a, b), (c, d) = affine[:, :2].tolist()
     shrink = int(1 / math.sqrt(abs(a * d - b * c)))
     if shrink >= 2:  # a bilinear warp alone would alias
@@ -79,4 +79,4 @@ def warp(image: ByteArray, affine: NDArray[np.float64], size: int, out: ByteArra
         image = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         half = (shrink - 1) / 2
         affine = affine @ np.array([[shrink, 0, half], [0, shrink, half], [0, 0, 1]])
-    return np.asarray(cv2.warpAffine(image, affine, (size, size), out, flags=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR), np.uint8)

@@ -68,7 +68,7 @@ class HandView(Dataset[HandBatch]):
         """
         wanted = (len(rows) if images is None else images) if self.images else 0
         where = self.rows[np.asarray(rows, np.int64)]
-        labels = self._labels(where)
+        labels = self.labels(where)
         drawn = [self._draw(e, int(row)) for e, row in zip(epochs or [0] * len(rows), rows, strict=True)]
         crops = Crops(
             labels.outlines,
@@ -94,13 +94,13 @@ class HandView(Dataset[HandBatch]):
             index=torch.as_tensor(np.asarray(rows, dtype=np.int64)),
         )
 
-    def _labels(self, where: IntArray) -> "_Labels":
+    def labels(self, where: IntArray) -> "Labels":
         """Labels of hands, given by scene and side, in the frames of their scenes' cameras."""
         if (arrays := self.scenes.arrays(where[:, 0], where[:, 1])) is not None:
             joints, intrinsics = torch.from_numpy(arrays.joints), torch.from_numpy(arrays.intrinsics)
             pixels, there = project(joints, intrinsics), torch.ones(len(where), 21, dtype=torch.bool)
             vertices, has_mesh, side = torch.from_numpy(arrays.vertices), there[:, 0], torch.from_numpy(where[:, 1])
-            return _Labels(side, vertices, has_mesh, joints, there, pixels, there, intrinsics, pixels, there)
+            return Labels(side, vertices, has_mesh, joints, there, pixels, there, intrinsics, pixels, there)
         scenes = [self.scenes.read(int(scene), image=False) for scene, _ in where]
         hands = [scene.hands[int(side)] for scene, (_, side) in zip(scenes, where, strict=True)]
         vertices, has_mesh = _stack(hands, lambda hand: hand.vertices, (778, 3))
@@ -120,7 +120,7 @@ class HandView(Dataset[HandBatch]):
         pixels = torch.where(has_pixels[:, None, None], pixels, projected)
         side = torch.tensor([hand.side for hand in hands])
         around = self._outlines(scenes, hands, pixels, pixels_valid)
-        return _Labels(side, vertices, has_mesh, joints, joints_valid, pixels, pixels_valid, intrinsics, *around)
+        return Labels(side, vertices, has_mesh, joints, joints_valid, pixels, pixels_valid, intrinsics, *around)
 
     def _draw(self, epoch: int, row: int) -> Variation:
         if self.augment is None:
@@ -153,13 +153,13 @@ class HandView(Dataset[HandBatch]):
         place = 0
         for i, scene in enumerate(scenes[:wanted].tolist()):
             if (image := self.scenes.picture(scene)) is not None:
-                paint(warp(image, affine[i], self.size, out[place]), drawn[i])
+                paint(warp(image, affine[i], self.size), drawn[i], out[place])
                 has_image[i] = True
                 place += 1
         return torch.from_numpy(out[:place]).permute(0, 3, 1, 2), has_image  # a view: a pixel's bytes stay together
 
 
-class _Labels(NamedTuple):
+class Labels(NamedTuple):
     """Of a batch, in the frames of the images' cameras; names are those of `HandBatch`."""
 
     side: Side

@@ -51,7 +51,7 @@ class FreiHANDScenes(Scenes):
         sample = number % self.part.samples
         side = int(self.part.sides[sample])
         labels = {kind: self.part.arrays[kind][sample] for kind in LABELS if kind in self.part.arrays}
-        picture = self.picture(index) if image else None
+        picture = read_jpeg(self._path(index)) if image else None
         hand = SceneHand(side, vertices=labels.get("verts"), joints=labels.get("xyz"))
         return Scene(
             index=index,
@@ -64,7 +64,10 @@ class FreiHANDScenes(Scenes):
         )
 
     def picture(self, index: int) -> ByteArray:
-        return read_jpeg(self.part.images / f"{int(self.numbers[index]):08d}.jpg")
+        return read_jpeg(self._path(index), "RGBX")
+
+    def _path(self, index: int) -> Path:
+        return self.part.images / f"{int(self.numbers[index]):08d}.jpg"
 
     def arrays(self, scenes: IntArray, sides: IntArray) -> HandArrays | None:
         if not self.part.labelled:

@@ -124,6 +124,19 @@ def albumentations(setting: Setting, shape: str) -> Case:
     )  # fmt: skip
 
 
+def cached(folder: Path) -> Case:
+    """The same crops from a cache that keeps 256 pixels for a crop of 224, and from the photographs."""
+    plain, kept = photos(folder), photos(folder, crop_cache=folder / "crops", crop_reach=1.14)
+
+    def difference() -> float:
+        return float((kept.view.batch(kept.rows)["joints2d"] - plain.wanted["joints2d"]).abs().max())
+
+    return Case(
+        "crop cache", "640 to 224 px", lambda: kept.view.batch(kept.rows), lambda: plain.view.batch(plain.rows),
+        "ours without the cache", difference, 1e-3, len(plain.rows), "images",
+    )  # fmt: skip
+
+
 def _labels(setting: Setting, i: int) -> tuple[Any, Any, Any]:
     row = setting.rows[i]
     scene = setting.view.scenes.read(int(setting.view.rows[row, 0]), image=False)
@@ -136,6 +149,8 @@ def _labels(setting: Setting, i: int) -> tuple[Any, Any, Any]:
 def _setting(view: HandView, batch: int) -> Setting:
     rows = [i % len(view) for i in range(batch)]
     wanted = view.batch(rows)
+    whole: Any = getattr(view.scenes, "scenes", view.scenes)  # behind a cache of crops
+    images = whole.part.images
     affine, gains, drawn, files = [], [], [], []
     for i, row in enumerate(rows):
         scene = view.scenes.read(int(view.rows[row, 0]), image=False)
@@ -149,9 +164,7 @@ def _setting(view: HandView, batch: int) -> Setting:
         affine.append((crop @ frame @ np.linalg.inv(scene.intrinsics.astype(np.float64)))[:2])
         gains.append(np.ones(3, np.float32) if variation.colour is None else np.diag(variation.colour).copy())
         drawn.append(variation)
-        numbers = view.scenes.numbers  # type: ignore[attr-defined]
-        part = view.scenes.part  # type: ignore[attr-defined]
-        files.append(part.images / f"{int(numbers[int(view.rows[row, 0])]):08d}.jpg")
+        files.append(images / f"{scene.name.rpartition('/')[2]}.jpg")
     return Setting(view, rows, files, affine, gains, drawn, wanted)
 
 

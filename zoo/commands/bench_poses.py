@@ -110,7 +110,7 @@ def _through(dataset: Any, order: list[int], batch: int) -> list[Any]:
 
 
 def _huggingface(columns: dict[str, NDArray[np.float32]]) -> Any:
-    from datasets import Array2D, Dataset, Features, List, Value
+    from datasets import Array2D, Dataset, Features, List, Value  # type: ignore[import-untyped]
 
     def kind(shape: tuple[int, ...]) -> Any:
         return Array2D(shape, "float32") if len(shape) == 2 else List(Value("float32"), length=shape[0])
