@@ -72,7 +72,9 @@ class CropScenes(Scenes):
         try:
             return simplejpeg.decode_jpeg(self.files[shard][offset : offset + count], "RGBX", True, True)
         except ValueError as error:
-            raise UnreadableFileError(f"{path} is damaged at hand {index}. Delete it: it is made anew.") from error
+            raise UnreadableFileError(
+                f"{path} is damaged at hand {index}. Delete its folder: it is made anew."
+            ) from error
 
     def read(self, index: int, *, image: bool = True, mask: bool = False) -> Scene:
         number, side = self.rows[index].tolist()
@@ -159,7 +161,7 @@ class CropScenes(Scenes):
             with suppress(OSError):
                 draft.unlink()
 
-    def _cut(self, image: ByteArray, centre: FloatArray, side: float) -> tuple[ByteArray, tuple[float, ...]]:
+    def _cut(self, image: ByteArray, centre: FloatArray, side: float) -> tuple[ByteArray, NDArray[np.float64]]:
         height, width = image.shape[:2]
         half = side * self.reach / 2
         left, top = (int(np.clip(math.floor(c - half), 0, n - 1)) for c, n in zip(centre, (width, height), strict=True))
@@ -173,7 +175,7 @@ class CropScenes(Scenes):
         if shrink < 1:
             kept = np.asarray(cv2.resize(kept, (across, down), interpolation=cv2.INTER_AREA), np.uint8)
         scales = across / (right - left), down / (bottom - top)
-        return np.ascontiguousarray(kept), (left, top, *scales, across, down)
+        return np.ascontiguousarray(kept), np.array([left, top, *scales, across, down])
 
 
 def reach_of(augment: Augment | None) -> float:

@@ -44,7 +44,7 @@ def small(folder: Path, batch: int = 64) -> Setting:
 
 def photos(folder: Path, batch: int = 64, tint: float = 0.1, **options: Any) -> Setting:
     """Photographs of 640 x 480 pixels and some 100 KB as crops of 224, turned, scaled, moved and tinted."""
-    varied = Augment(brightness=0, contrast=0, saturation=0, tint=tint, erase=0)
+    varied = Augment(brightness=0.0, contrast=0.0, saturation=0.0, tint=tint, erase=0.0)
     root = _photos(folder / "photos")
     data = FreiHAND(root, size=224, augment=varied, cache=folder / "cache", **options)
     return _setting(data.view("train"), batch)

@@ -65,14 +65,14 @@ def poses61(folder: Path, n: int = 100_000, batch: int = 64) -> Case:
     return _raw("pose rows", "61 numbers", columns, batch)
 
 
-def labels(folder: Path, batch: int = 64) -> Case:
+def labels(folder: Path, batch: int = 64, n: int = 4096) -> Case:
     """Meshes, joints and cameras in random order through a `DataLoader`, as they lie in the files."""
-    return _raw("labels", "mesh, joints, K", Mapped(_write(folder)).columns, batch)
+    return _raw("labels", "mesh, joints, K", Mapped(_write(folder, n)).columns, batch)
 
 
-def hand_rows(folder: Path, batch: int = 64, batches: int = 32) -> Case:
+def hand_rows(folder: Path, batch: int = 64, batches: int = 32, n: int = 4096) -> Case:
     """Our whole pose-only batches, with the geometry of a crop, against the peer's labels alone."""
-    scenes = Mapped(_write(folder))
+    scenes = Mapped(_write(folder, n))
     view = HandView(scenes, 224, 1.5, images=False)
     ours = TrainBatches(view, None, size=batch, image_rows=0)
     peer = _huggingface(scenes.columns)
@@ -120,7 +120,7 @@ def _huggingface(columns: dict[str, NDArray[np.float32]]) -> Any:
     return Dataset.from_dict(arrays, features=features).with_format("torch")
 
 
-def _write(folder: Path, n: int = 4096) -> Path:
+def _write(folder: Path, n: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "intrinsics.npy").is_file():
         rng = np.random.default_rng(0)
