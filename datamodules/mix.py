@@ -168,9 +168,7 @@ def _by_part(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _number(name: str, weight: int | float | str | None) -> float:
     if isinstance(weight, int | float):
         return float(weight)
-    raise ValueError(
-        f"The weight of {name} is {weight!r}. Set --data.weights.{name} to a positive number, or to null for none of it."
-    )
+    raise ValueError(f"The weight of {name} is {weight!r}. Set --data.weights.{name} to a positive number or null.")
 
 
 def _check_numbers(weights: Mapping[str, float], limit: int | None) -> None:
