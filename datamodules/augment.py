@@ -78,11 +78,25 @@ class Augment:
         return (float(left), float(top), float(left + width), float(top + height)), (int(red), int(green), int(blue))
 
 
-def paint(image: ByteArray, variation: Variation) -> ByteArray:
-    """Applies the colour map and the rectangles to a crop (h, w, 3)."""
+def paint(image: ByteArray, variation: Variation, out: ByteArray | None = None) -> ByteArray:
+    """Applies the colour map and the rectangles to a crop.
+
+    Args:
+        image: (h, w, 3) RGB, or (h, w, 4) whose last channel is dropped.
+        variation: What to apply.
+        out: (h, w, 3) where the result goes, or None.
+
+    Returns:
+        (h, w, 3).
+    """
+    out = np.empty((*image.shape[:2], 3), np.uint8) if out is None else out
+    if image.shape[2] == 4:  # first, because OpenCV maps three channels far faster than four
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB, dst=out), np.uint8)
     if variation.colour is not None:
-        image = np.asarray(cv2.transform(image, variation.colour), np.uint8)
-    height, width = image.shape[:2]
+        cv2.transform(image, variation.colour, dst=out)
+    elif image is not out:
+        out[:] = image
+    height, width = out.shape[:2]
     for (left, top, right, bottom), colour in variation.erased:
-        image[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = colour
-    return image
+        out[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = colour
+    return out

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.augment import Augment
 from datamodules.batches import Batch, Numbered, PoseSource, TrainBatches, TrainLoader, one_thread
+from datamodules.crop_cache import CropScenes, reach_of
 from datamodules.framing import Crop, Fit
 from datamodules.hand_view import HandView
 from datamodules.scene import Scenes, Split
@@ -41,6 +42,9 @@ class HandData(LightningDataModule, ABC):
             between black bars, "stretch" gives up its aspect.
         crop: The part of a whole picture that is shown larger: "robust" for a square around all hands, "official" for
             the first two outlines in the picture of their meshes, as AttentionHand's released code takes it.
+        crop_cache: Folder where the pictures of training hands are kept cut out, which reads several times faster;
+            None cuts them every time.
+        crop_reach: Side of what is kept there over the side of a crop; None is all that `augment` can show.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class HandData(LightningDataModule, ABC):
         rows: Literal["hands", "scenes"] = "hands",
         fit: Fit = "crop",
         crop: Crop = "robust",
+        crop_cache: str | os.PathLike[str] | None = None,
+        crop_reach: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= image_fraction <= 1:
@@ -81,6 +87,8 @@ class HandData(LightningDataModule, ABC):
         self.rows = rows
         self.fit: Fit = fit
         self.crop: Crop = crop
+        self.crop_cache = None if crop_cache is None else Path(crop_cache).expanduser()
+        self.crop_reach = crop_reach
 
     @abstractmethod
     def scenes(self, split: Split) -> Scenes | None:
@@ -96,14 +104,28 @@ class HandData(LightningDataModule, ABC):
         return None
 
     def view(self, split: Split) -> HandView | SceneView:
-        """The rows of a split: hands as crops, which only in training are varied, or whole scenes."""
+        """The rows of a split as `rows` says."""
+        return self.scene_view(split) if self.rows == "scenes" else self.hand_view(split)
+
+    def scene_view(self, split: Split) -> SceneView:
+        """Whole scenes of a split."""
+        scenes = self._some_scenes(split)
+        return SceneView(scenes, self.size, fit=self.fit, crop=self.crop, seed=self.seed, images=self.images)
+
+    def hand_view(self, split: Split) -> HandView:
+        """The hands of a split as crops, which only in training are varied."""
+        scenes = self._some_scenes(split)
+        augment = self.augment if split == "train" else None
+        if self.crop_cache is not None and self.images and split == "train":
+            reach = reach_of(augment) if self.crop_reach is None else self.crop_reach
+            scenes = CropScenes(scenes, self.crop_cache, self.size, self.margin, reach)
+        return HandView(scenes, self.size, self.margin, augment=augment, seed=self.seed, images=self.images)
+
+    def _some_scenes(self, split: Split) -> Scenes:
         scenes = self.scenes(split)
         if scenes is None:
             raise ValueError(f"{type(self).__name__} has no scenes in its {split} split. Choose another split.")
-        if self.rows == "scenes":
-            return SceneView(scenes, self.size, fit=self.fit, crop=self.crop, seed=self.seed, images=self.images)
-        augment = self.augment if split == "train" else None
-        return HandView(scenes, self.size, self.margin, augment=augment, seed=self.seed, images=self.images)
+        return scenes
 
     def train_batches(self) -> Numbered:
         """The training batches by number, for this device."""

@@ -1,6 +1,7 @@
 """The hand view: one crop per hand, left hands mirrored to right, as the batches HHMR reads."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,13 +9,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.augment import Augment, Variation, paint
-from datamodules.crops import Crops
+from datamodules.crops import Crops, warp
 from datamodules.hand_models import pose_hands
-from datamodules.scene import BoolArray, FloatArray, Scene, SceneHand, Scenes
+from datamodules.scene import BoolArray, FloatArray, IntArray, Scene, SceneHand, Scenes
 from zoo.batch import HandBatch
 from zoo.hands.camera import normalize_pixels, project
 from zoo.hands.skeleton import LEFT
-from zoo.shapes import JointMask, Joints2D, RawImages
+from zoo.shapes import Intrinsics, JointMask, Joints, Joints2D, Mask, RawImages, Side, Vertices
 
 
 class HandView(Dataset[HandBatch]):
@@ -66,9 +67,42 @@ class HandView(Dataset[HandBatch]):
             images: How many rows, from the first, get their image; None for all.
         """
         wanted = (len(rows) if images is None else images) if self.images else 0
-        scenes = [self.scenes.read(int(self.rows[row, 0]), image=i < wanted) for i, row in enumerate(rows)]
-        hands = [scene.hands[int(self.rows[row, 1])] for scene, row in zip(scenes, rows, strict=True)]
+        where = self.rows[np.asarray(rows, np.int64)]
+        labels = self.labels(where)
         drawn = [self._draw(e, int(row)) for e, row in zip(epochs or [0] * len(rows), rows, strict=True)]
+        crops = Crops(
+            labels.outlines,
+            labels.outlined,
+            margin=self.margin,
+            size=self.size,
+            mirror=labels.side == LEFT,
+            variations=drawn,
+        )
+        image, has_image = self._images(where[:, 0], wanted, crops, drawn)
+        joints2d = normalize_pixels(crops.joints2d(labels.pixels), (self.size, self.size))
+        return HandBatch(
+            image=image,
+            has_image=torch.from_numpy(has_image),
+            vertices=crops.points(labels.vertices),
+            has_mesh=labels.has_mesh,
+            joints=crops.points(labels.joints),
+            joints_valid=labels.joints_valid,
+            joints2d=joints2d * labels.pixels_valid[..., None],
+            joints2d_valid=labels.pixels_valid,
+            intrinsics=crops.intrinsics(labels.intrinsics),
+            side=labels.side,
+            index=torch.as_tensor(np.asarray(rows, dtype=np.int64)),
+        )
+
+    def labels(self, where: IntArray) -> "Labels":
+        """Labels of hands, given by scene and side, in the frames of their scenes' cameras."""
+        if (arrays := self.scenes.arrays(where[:, 0], where[:, 1])) is not None:
+            joints, intrinsics = torch.from_numpy(arrays.joints), torch.from_numpy(arrays.intrinsics)
+            pixels, there = project(joints, intrinsics), torch.ones(len(where), 21, dtype=torch.bool)
+            vertices, has_mesh, side = torch.from_numpy(arrays.vertices), there[:, 0], torch.from_numpy(where[:, 1])
+            return Labels(side, vertices, has_mesh, joints, there, pixels, there, intrinsics, pixels, there)
+        scenes = [self.scenes.read(int(scene), image=False) for scene, _ in where]
+        hands = [scene.hands[int(side)] for scene, (_, side) in zip(scenes, where, strict=True)]
         vertices, has_mesh = _stack(hands, lambda hand: hand.vertices, (778, 3))
         joints, has_joints = _stack(hands, lambda hand: hand.joints, (21, 3))
         joints_valid = has_joints[:, None] & _masks(hands, lambda hand: hand.joints_valid)
@@ -85,27 +119,8 @@ class HandView(Dataset[HandBatch]):
         pixels_valid = torch.where(has_pixels[:, None], _masks(hands, lambda hand: hand.joints2d_valid), joints_valid)
         pixels = torch.where(has_pixels[:, None, None], pixels, projected)
         side = torch.tensor([hand.side for hand in hands])
-        crops = Crops(
-            *self._outlines(scenes, hands, pixels, pixels_valid),
-            margin=self.margin,
-            size=self.size,
-            mirror=side == LEFT,
-            variations=drawn,
-        )
-        has_image = torch.tensor([scene.image is not None for scene in scenes])
-        return HandBatch(
-            image=self._images(scenes, crops, drawn),
-            has_image=has_image,
-            vertices=crops.points(vertices),
-            has_mesh=has_mesh,
-            joints=crops.points(joints),
-            joints_valid=joints_valid,
-            joints2d=normalize_pixels(crops.joints2d(pixels), (self.size, self.size)) * pixels_valid[..., None],
-            joints2d_valid=pixels_valid,
-            intrinsics=crops.intrinsics(intrinsics),
-            side=side,
-            index=torch.as_tensor(np.asarray(rows, dtype=np.int64)),
-        )
+        around = self._outlines(scenes, hands, pixels, pixels_valid)
+        return Labels(side, vertices, has_mesh, joints, joints_valid, pixels, pixels_valid, intrinsics, *around)
 
     def _draw(self, epoch: int, row: int) -> Variation:
         if self.augment is None:
@@ -128,12 +143,35 @@ class HandView(Dataset[HandBatch]):
             valid[i] = torch.arange(21) < 2
         return pixels, valid
 
-    def _images(self, scenes: Sequence[Scene], crops: Crops, drawn: Sequence[Variation]) -> RawImages:
-        packed = [(i, scene.image) for i, scene in enumerate(scenes) if scene.image is not None]
-        out = np.empty((len(packed), self.size, self.size, 3), np.uint8)
-        for place, (i, image) in enumerate(packed):
-            out[place] = paint(crops.image(i, image), drawn[i])
-        return torch.from_numpy(out).permute(0, 3, 1, 2)  # a view: the three bytes of a pixel stay together
+    def _images(
+        self, scenes: IntArray, wanted: int, crops: Crops, drawn: Sequence[Variation]
+    ) -> tuple[RawImages, BoolArray]:
+        """Packed crops and which rows have one. A picture is let go before the next is read: it fits a core's cache."""
+        out = np.empty((min(wanted, len(scenes)), self.size, self.size, 3), np.uint8)
+        has_image = np.zeros(len(scenes), np.bool_)
+        affine = crops.affine.double().numpy()
+        place = 0
+        for i, scene in enumerate(scenes[:wanted].tolist()):
+            if (image := self.scenes.picture(scene)) is not None:
+                paint(warp(image, affine[i], self.size), drawn[i], out[place])
+                has_image[i] = True
+                place += 1
+        return torch.from_numpy(out[:place]).permute(0, 3, 1, 2), has_image  # a view: a pixel's bytes stay together
+
+
+class Labels(NamedTuple):
+    """Of a batch, in the frames of the images' cameras; names are those of `HandBatch`."""
+
+    side: Side
+    vertices: Vertices
+    has_mesh: Mask
+    joints: Joints
+    joints_valid: JointMask
+    pixels: Joints2D  # of the joints in the image
+    pixels_valid: JointMask
+    intrinsics: Intrinsics
+    outlines: Joints2D  # what the crop goes around
+    outlined: JointMask
 
 
 def _stack(

@@ -18,7 +18,7 @@ import numpy as np
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
-from datamodules.scene import FloatArray
+from datamodules.scene import FloatArray, IntArray
 
 _PIECE = 16 << 20  # bytes of text held at once
 _HEADER = 128  # bytes of an npy header of ours
@@ -48,6 +48,10 @@ class JsonArray:
 
     def __getitem__(self, index: int) -> FloatArray:
         return np.array(self.array[index])
+
+    def rows(self, indices: IntArray) -> FloatArray:
+        """(len(indices), *shape): many entries at once."""
+        return np.take(self.array.view(np.ndarray), indices, axis=0)
 
     @cached_property
     def array(self) -> FloatArray:

@@ -26,6 +26,7 @@ _FREE_OPTIONS: dict[str, dict[str, Any]] = {
     "poses": {"data": "openhand", "images": False},
 }
 _WHOLE = ("batch_size", "size", "workers", "batches_per_epoch", "seed", "rows")  # one value for all parts
+_LEFT_OUT = (None, "None", "null")  # a null of the command line arrives as a word
 
 _log = logging.getLogger("zoo")
 
@@ -52,7 +53,7 @@ class Mix(HandData):
 
     def __init__(
         self,
-        weights: dict[str, int | float | None] | None = None,
+        weights: dict[str, int | float | str | None] | None = None,
         roots: dict[str, str | os.PathLike[str]] | None = None,
         options: dict[str, Any] | None = None,
         limit: int | None = 2000,
@@ -63,7 +64,7 @@ class Mix(HandData):
         super().__init__(**shared)
         given = FREE if weights is None else weights
         own = _by_part(options or {})
-        self.weights = {name: float(weight) for name, weight in given.items() if weight is not None}
+        self.weights = {name: _number(name, weight) for name, weight in given.items() if weight not in _LEFT_OUT}
         self.limit = limit
         _check_numbers(self.weights, limit)
         _check_names("roots", roots or {}, given)
@@ -162,6 +163,12 @@ def _by_part(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
         own.setdefault(part, {}).update({option: value} if option else value)
     return own
+
+
+def _number(name: str, weight: int | float | str | None) -> float:
+    if isinstance(weight, int | float):
+        return float(weight)
+    raise ValueError(f"The weight of {name} is {weight!r}. Set --data.weights.{name} to a positive number or null.")
 
 
 def _check_numbers(weights: Mapping[str, float], limit: int | None) -> None:

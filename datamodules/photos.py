@@ -30,8 +30,8 @@ def read_photo(path: Path, space: Literal["RGB", "GRAY"] = "RGB") -> ByteArray:
     return read_jpeg(path, space) if path.suffix.lower() in (".jpg", ".jpeg") else _read_other(path, space)
 
 
-def read_jpeg(path: Path, space: Literal["RGB", "GRAY"] = "RGB") -> ByteArray:
-    """Decodes a JPEG file to (h, w, channels), fast rather than to the last bit."""
+def read_jpeg(path: Path, space: Literal["RGB", "RGBX", "GRAY"] = "RGB") -> ByteArray:
+    """Decodes a JPEG file to (h, w, channels), fast rather than to the last bit; X is a channel without meaning."""
     try:
         return simplejpeg.decode_jpeg(path.read_bytes(), space, fastdct=True, fastupsample=True)
     except FileNotFoundError as error:

@@ -12,7 +12,19 @@ from datamodules.base import FolderData
 from datamodules.freihand.files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation
 from datamodules.hand_models import absolute, find_models, pose_hands
 from datamodules.photos import read_jpeg
-from datamodules.scene import BoolArray, FloatArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
+from datamodules.scene import (
+    BoolArray,
+    ByteArray,
+    FloatArray,
+    HandArrays,
+    HandModels,
+    IntArray,
+    ManoPose,
+    Scene,
+    SceneHand,
+    Scenes,
+    Split,
+)
 from zoo.hands.skeleton import LEFT, RIGHT
 
 
@@ -51,7 +63,7 @@ class FreiHANDScenes(Scenes):
         sample = number % self.part.samples
         side = int(self.part.sides[sample])
         labels = {kind: self.part.arrays[kind][sample] for kind in LABELS if kind in self.part.arrays}
-        picture = read_jpeg(self.part.images / f"{number:08d}.jpg") if image else None
+        picture = read_jpeg(self._path(index)) if image else None
         pose = self._pose(sample, side, labels["verts"]) if self.poses and "verts" in labels else None
         hand = SceneHand(side, vertices=labels.get("verts"), joints=labels.get("xyz"), pose=pose)
         return Scene(
@@ -72,6 +84,19 @@ class FreiHANDScenes(Scenes):
         pose = ManoPose(absolute(self.models[side], entry.pose), entry.betas, np.zeros(3, np.float32))
         posed = pose_hands(self.models, [side], [pose])[0][0].numpy()
         return replace(pose, transl=(vertices - posed).mean(0))
+
+    def picture(self, index: int) -> ByteArray:
+        return read_jpeg(self._path(index), "RGBX")
+
+    def _path(self, index: int) -> Path:
+        return self.part.images / f"{int(self.numbers[index]):08d}.jpg"
+
+    def arrays(self, scenes: IntArray, sides: IntArray) -> HandArrays | None:
+        if not self.part.labelled:
+            return None
+        samples = self.numbers[scenes] % self.part.samples
+        vertices, joints, intrinsics = (self.part.arrays[kind].rows(samples) for kind in ("verts", "xyz", "K"))
+        return HandArrays(vertices, joints, intrinsics)
 
 
 def split_training(

@@ -1,10 +1,11 @@
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
 
 from zoo.__main__ import main
-from zoo.commands import bench_cases, bench_metrics
+from zoo.commands import bench_cases, bench_data, bench_metrics, bench_poses
 from zoo.commands.bench_harness import WIDTH, Case, Timing, measure, table
 
 
@@ -82,7 +83,21 @@ def test_measures_equal_those_of_others(make):
 
 @pytest.mark.slow
 def test_the_cases_that_draw_and_train_agree(tmp_path):
-    for case in (bench_cases.training_step(4), bench_cases.loader(tmp_path, 8)):
+    for case in (bench_cases.training_step(4), bench_data.loader(bench_data.small(tmp_path, 8), "")):
+        assert case.disagreement() <= case.tolerance
+
+
+def test_other_loaders_make_the_same_crops(tmp_path):
+    varied = bench_data.photos(tmp_path, 6)
+    cases = [bench_data.loader(varied, "")]
+    if find_spec("albumentations"):
+        cases.append(bench_data.albumentations(bench_data.photos(tmp_path, 6, tint=0.0), ""))
+    for case in cases:
+        assert case.disagreement() <= case.tolerance
+
+
+def test_labels_are_those_of_the_other_library(tmp_path):
+    for case in (bench_poses.poses61(tmp_path, 256), bench_poses.labels(tmp_path, n=256)):
         assert case.disagreement() <= case.tolerance
 
 

@@ -4,10 +4,12 @@ from itertools import chain, pairwise
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
 from test_batches import Blank, Endless, Toy, train
 
 from datamodules.augment import Augment
+from datamodules.base import HandData
 from datamodules.mix import Mix
 from datamodules.mix_batches import MixBatches
 from zoo import registry
@@ -172,6 +174,7 @@ def test_a_part_without_a_hand_is_named():
         ({"weights": {}}, r"--data\.weights\.NAME 1"),
         ({"weights": {"openhand": None}}, r"--data\.weights\.NAME 1"),
         ({"weights": {"openhand": 0}}, r"--data\.weights\.openhand to a positive number, or to null"),
+        ({"weights": {"openhand": "many"}}, r"'many'. Set --data\.weights\.openhand to a positive number"),
         ({"weights": {"openhand": -2}}, "a weight is above zero"),
         ({"weights": {"openhand": float("nan")}}, "a weight is above zero"),
         ({"weights": {"freihand": 1}}, r"FreiHAND may not be passed on.*--data\.roots\.freihand"),
@@ -189,6 +192,16 @@ def test_a_part_without_a_hand_is_named():
 def test_wrong_usage_is_found_at_once(options, said):
     with pytest.raises((ValueError, FileNotFoundError), match=said):
         Mix(**options)
+
+
+def test_the_command_line_sets_weights_and_options_one_by_one():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(HandData, "data", fail_untyped=False)
+    words = "weights.openhand=2 weights.b=0.5 weights.c=null options.b.data=openhand options.b.images=false images=true"
+    named = [f"--data.{word}" for word in words.split()]
+    data = parser.instantiate_classes(parser.parse_args(["--data=datamodules.Mix", *named])).data
+    assert data.weights == {"openhand": 2.0, "b": 0.5}
+    assert [part.images for part in data.parts.values()] == [True, False]
 
 
 def test_options_reach_the_parts():

@@ -36,8 +36,8 @@ def bench(
     Args:
         suite: cpu is speed, compared with others only where results agree; hhmr is the paper's tables;
             paper is the speed, memory and MFU of hhmr-paper, on a GPU where there is one.
-        only: cpu: one of chebconv64, chebconv128, hand, ddim, step, loader, render, si_trimesh, si_fcl, apd, or a
-            list such as [hand,ddim].
+        only: cpu: one of chebconv64, chebconv128, hand, ddim, step, loader, loader640, albumentations, crop_cache,
+            poses, labels, hand_rows, render, si_trimesh, si_fcl, apd, or a list such as [hand,ddim].
             hhmr: numbers of tables, such as 1,4. paper: train, pose, sample, latency, and on a GPU train-compiled,
             pose-compiled, sample-compiled, sample-graph, latency-graph.
         threads: Of torch and OpenCV.

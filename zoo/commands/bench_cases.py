@@ -5,11 +5,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from zoo.commands.bench_harness import Case
 from zoo.diffusion import NoiseSchedule
@@ -155,52 +153,6 @@ def training_step(batch: int = 64, model: str = "hhmr") -> Case:
     )  # fmt: skip
 
 
-def loader(folder: Path, batch: int = 64) -> Case:
-    """Our crops and those of a loader in HaMeR's manner: float warp, normalised per channel, row by row."""
-    from datamodules.freihand.data import FreiHAND
-    from datamodules.hand_view import HandView
-    from datamodules.synth import synth
-
-    root = synth("freihand", folder / "freihand", 16)
-    data = FreiHAND(root, cache=folder / "cache")
-    view = HandView(data.scenes("train"), 128, data.margin)
-    rows = [i % len(view) for i in range(batch)]
-    scenes = [view.scenes.read(int(view.rows[row, 0]), image=False) for row in rows]
-    files = sorted((root / "training" / "rgb").glob("*.jpg"))
-    wanted = view.batch(rows)
-    crops = wanted["intrinsics"].double().numpy()
-    flips = [np.diag([1.0 if side else -1.0, 1.0, 1.0]) for side in wanted["side"].tolist()]
-    affine = [
-        (crop @ flip @ np.linalg.inv(scene.intrinsics.astype(np.float64)))[:2]
-        for crop, flip, scene in zip(crops, flips, scenes, strict=True)
-    ]
-    mean, std = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
-    numbers = view.scenes.numbers  # type: ignore[attr-defined]
-
-    def row_in_hamers_manner(i: int) -> dict[str, Any]:
-        picture = np.asarray(cv2.imread(str(files[numbers[int(view.rows[rows[i], 0])]])), np.float32)
-        patch = cv2.warpAffine(picture, affine[i], (128, 128), flags=cv2.INTER_LINEAR)[:, :, ::-1]
-        image = np.transpose(patch, (2, 0, 1)).copy()
-        for channel in range(3):
-            image[channel] = (image[channel] - mean[channel]) / std[channel]
-        hand = next(iter(scenes[i].hands.values()))
-        points = np.asarray(hand.joints, np.float32) @ flips[i].astype(np.float32)
-        return {"image": image, "joints": points, "vertices": np.asarray(hand.vertices, np.float32)}
-
-    def peer() -> dict[str, Tensor]:
-        return cast(dict[str, Tensor], default_collate([row_in_hamers_manner(i) for i in range(batch)]))
-
-    def difference() -> float:
-        restored = peer()["image"].double() * torch.from_numpy(std)[:, None, None]
-        restored = (restored + torch.from_numpy(mean)[:, None, None]) / 255
-        return float((restored - wanted["image"].double() / 255).abs().mean())
-
-    return Case(
-        "loader", f"b={batch} 224 to 128 px", lambda: view.batch(rows), peer,
-        "HaMeR-style: cv2 decode, float warp, numpy normalise", difference, 0.01, batch, "images",
-    )  # fmt: skip
-
-
 def rendering(batch: int = 16, size: int = 512) -> Case:
     """Flat hands drawn with OpenGL, where it works, against the renderer in plain torch; else torch alone."""
     from zoo.hands.openhand import OpenHand
@@ -230,13 +182,32 @@ def cpu_suite(folder: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
     yield "hand", hand_layer
     yield "ddim", ddim
     yield "step", training_step
-    yield "loader", lambda: loader(folder)
+    yield "loader", lambda: _data().loader(_data().small(folder), "224 to 128 px")
+    yield "loader640", lambda: _data().loader(_data().photos(folder), "640 to 224 px")
+    if find_spec("albumentations"):
+        yield "albumentations", lambda: _data().albumentations(_data().photos(folder, tint=0.0), "640 to 224 px")
+    yield "crop_cache", lambda: _data().cached(folder)
+    yield "poses", lambda: _poses().poses61(folder / "poses")
+    yield "labels", lambda: _poses().labels(folder / "poses")
+    yield "hand_rows", lambda: _poses().hand_rows(folder / "poses")
     yield "render", rendering
     if all(map(find_spec, ("trimesh", "rtree"))):  # installed with the tests
         yield "si_trimesh", lambda: _metrics().si_trimesh()
     if find_spec("fcl"):
         yield "si_fcl", lambda: _metrics().si_fcl()
     yield "apd", lambda: _metrics().apd()
+
+
+def _data() -> Any:
+    from zoo.commands import bench_data
+
+    return bench_data
+
+
+def _poses() -> Any:
+    from zoo.commands import bench_poses
+
+    return bench_poses
 
 
 def _metrics() -> Any:
