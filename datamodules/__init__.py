@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datamodules.base import HandData as HandData
     from datamodules.freihand.data import FreiHAND as FreiHAND
     from datamodules.openhand.data import OpenHandData as OpenHandData
+    from datamodules.twohand500k.data import TwoHand500K as TwoHand500K
 
 _HOMES = {
     "AttentionHandData": "attentionhand.data",
