@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datamodules.interhand.data import InterHand as InterHand
     from datamodules.mix import Mix as Mix
     from datamodules.openhand.data import OpenHandData as OpenHandData
+    from datamodules.twohand500k.data import TwoHand500K as TwoHand500K
 
 _HOMES = {
     "AttentionHandData": "attentionhand.data",

@@ -380,3 +380,11 @@ def _all(scenes):
 
 def test_the_dataset_is_found_by_its_name():
     assert datamodules.AttentionHandData is AttentionHandData
+
+
+def test_the_line_of_a_row_is_counted_with_the_blank_ones(tmp_path):
+    write(tmp_path, [scene(0), scene(1)])
+    path = tmp_path / "modalities.json"
+    path.write_text("\n\n" + path.read_text().replace("\n", "\n\n"))
+    folder = AttentionHandFolder(tmp_path)
+    assert [folder.where(row).rpartition(" ")[2] for row in range(len(folder))] == ["3", "5"]
