@@ -119,7 +119,13 @@ class HandData(LightningDataModule, ABC):
         if self.crop_cache is not None and self.images and split == "train":
             reach = reach_of(augment) if self.crop_reach is None else self.crop_reach
             scenes = CropScenes(scenes, self.crop_cache, self.size, self.margin, reach)
-        return HandView(scenes, self.size, self.margin, augment=augment, seed=self.seed, images=self.images)
+        view = HandView(scenes, self.size, self.margin, augment=augment, seed=self.seed, images=self.images)
+        if not len(view):
+            raise ValueError(
+                f"The {split} split of {type(self).__name__} has {len(scenes)} pictures and no labelled hand in them. "
+                "Change --data.root, or the options that leave hands out; --data.rows scenes reads whole pictures."
+            )
+        return view
 
     def _some_scenes(self, split: Split) -> Scenes:
         scenes = self.scenes(split)

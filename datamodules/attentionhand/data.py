@@ -62,6 +62,10 @@ class AttentionHandScenes(Scenes):
             name=file_id(row["text"]),
         )
 
+    def picture(self, index: int) -> ByteArray | None:
+        row = self.folder.row(int(self.numbers[index]))
+        return read_photo(self.folder.find("rgb", row["rgb"])) if "rgb" in row else None
+
 
 def nominal_camera(size: tuple[int, int]) -> FloatArray:
     """(3, 3) the camera of a picture whose own is not known: focal length of the longer side, centred.

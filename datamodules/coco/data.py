@@ -13,7 +13,7 @@ from datamodules.coco.files import PARTS, Files, Part, find_annotations, find_fi
 from datamodules.coco.index import SIDES, Index
 from datamodules.hand_models import absolute, find_models, moved, pose_hands, say_no_mesh
 from datamodules.photos import read_photo
-from datamodules.scene import BoolArray, FloatArray, HandModels, ManoPose, Scene, SceneHand, Scenes, Split
+from datamodules.scene import BoolArray, ByteArray, FloatArray, HandModels, ManoPose, Scene, SceneHand, Scenes, Split
 from zoo.hands.model import HandModel
 from zoo.hands.skeleton import LEFT, RIGHT
 
@@ -68,7 +68,7 @@ class COCOScenes(Scenes):
         arrays, person = self.index.arrays, self.people[index]
         row = int(arrays["image"][person])
         height, width = arrays["size"][row].tolist()
-        path = self.index.files.images / bytes(arrays["file"][row]).decode()
+        path = self._path(index)
         picture = read_photo(path) if image else None
         size = (height, width) if picture is None else picture.shape[:2]
         camera, poses = self._poses(person, size)
@@ -84,6 +84,13 @@ class COCOScenes(Scenes):
             caption=captions[chosen] if captions else None,
             name=f"{path.parent.name}/{path.stem}/{int(arrays['annotation'][person])}",
         )
+
+    def picture(self, index: int) -> ByteArray:
+        return read_photo(self._path(index))
+
+    def _path(self, index: int) -> Path:
+        row = int(self.index.arrays["image"][self.people[index]])
+        return self.index.files.images / bytes(self.index.arrays["file"][row]).decode()
 
     def _hand(self, person: int, side: int, pose: ManoPose | None) -> SceneHand:
         points = np.array(self.index.arrays["keypoints"][person, side])

@@ -12,7 +12,7 @@ from datamodules.hand_models import find_models, moved, say_no_mesh
 from datamodules.ho3d.files import EVAL_SOURCE, SIZE, TIPS, HO3DPart
 from datamodules.ho3d.masks import Masks
 from datamodules.photos import read_photo
-from datamodules.scene import BoolArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
+from datamodules.scene import BoolArray, ByteArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
 from zoo.hands.skeleton import MANO_TIPS_TO_SNAP, RIGHT, WRIST
 
 FLIP = np.diag((1.0, -1.0, -1.0)).astype(np.float32)  # OpenGL's camera to OpenCV's: half a turn about x
@@ -56,6 +56,9 @@ class HO3DScenes(Scenes):
             mask=self.masks.read(name) if mask else None,
             name=f"{self.part.part}/{name}",
         )
+
+    def picture(self, index: int) -> ByteArray:
+        return read_photo(self.part.image(self.part.name(int(self.rows[index]))))
 
     def _hand(self, row: int) -> SceneHand:
         """A training frame's; its crop goes around its joints."""

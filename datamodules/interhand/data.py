@@ -13,7 +13,7 @@ from datamodules.hand_models import TWIN, absolute, find_models, moved, say_no_m
 from datamodules.interhand.files import HAND_TYPES, PARTS, Fps, Part, find_files, parts_of
 from datamodules.interhand.index import Camera, InterHandIndex, of_whole_hands
 from datamodules.photos import read_photo
-from datamodules.scene import BoolArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
+from datamodules.scene import BoolArray, ByteArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
 from zoo.hands.skeleton import INTERHAND_TO_SNAP, LEFT, RIGHT
 
 Hands = Literal["all", "single", "interacting"]
@@ -77,21 +77,26 @@ class InterHandScenes(Scenes):
         row = int(self.rows[index])
         camera = self.index.camera(row)
         size = (int(self.index.arrays["height"][row]), int(self.index.arrays["width"][row]))
-        picture = read_photo(self.index.path(row)) if image else None
-        if picture is not None and picture.shape[:2] != size:
-            raise ValueError(
-                f"{self.index.path(row)} is {picture.shape[1]} x {picture.shape[0]} pixels, but {size[1]} x {size[0]} "
-                "by its annotation, which its labels are for. Unpack the images again or change --data.root."
-            )
         there = self._there(np.array([row]))[0]
         return Scene(
             index=index,
             size=size,
             intrinsics=camera.intrinsics,
             hands={side: self._hand(row, side, camera) for side in (LEFT, RIGHT) if there[side]},
-            image=picture,
+            image=self.picture(index) if image else None,
             name=f"{self.index.files.part}/{self.index.name(row)}",
         )
+
+    def picture(self, index: int) -> ByteArray:
+        row = int(self.rows[index])
+        height, width = int(self.index.arrays["height"][row]), int(self.index.arrays["width"][row])
+        picture = read_photo(self.index.path(row))
+        if picture.shape[:2] != (height, width):
+            raise ValueError(
+                f"{self.index.path(row)} is {picture.shape[1]} x {picture.shape[0]} pixels, but {width} x {height} by "
+                "its annotation, which its labels are for. Unpack the images again or change --data.root."
+            )
+        return picture
 
     def _there(self, rows: IntArray) -> BoolArray:
         """(m, 2) left and right: enough joints are seen; or nothing is known of them, but a fit and the label are."""

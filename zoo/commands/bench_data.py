@@ -83,7 +83,7 @@ def loader(setting: Setting, shape: str) -> Case:
 def albumentations(setting: Setting, shape: str) -> Case:
     """Our crops and albumentations', which gives no labels; the same turn, scale and shift, no colours."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for its newest version
-    import albumentations as alb  # type: ignore[import-untyped]
+    import albumentations as alb
 
     size = setting.view.size
 
