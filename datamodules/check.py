@@ -34,5 +34,6 @@ def home(name: str, verb: str) -> str:
     package = "freihand" if name == "openhand" else name
     folders = sorted(path.parent.name for path in Path(__file__).parent.glob(f"*/{verb}.py"))
     if package not in folders or find_spec(f"datamodules.{package}") is None:
-        raise ValueError(f"data {verb} {name}: nothing is known for it. Known: {', '.join(folders)}.")
+        word = {"twin": "synth"}.get(verb, verb)
+        raise ValueError(f"data {word} {name}: nothing is known for it. Known: {', '.join(folders)}.")
     return package
