@@ -1,0 +1,1 @@
+"""InterHand2.6M (Moon et al. 2020)."""
