@@ -20,6 +20,7 @@ def evaluate(
     protocol: str | None = None,
     split: str | None = None,
     version: str | None = None,
+    ids: Path | None = None,
     eval_root: Path | None = None,
     mano: Path | None = None,
     cache: Path | None = None,
@@ -36,7 +37,8 @@ def evaluate(
         protocol: Of interhand: internet, interwild or intaghand.
         split: Of the dataset, where it has several with labels.
         version: Of ho3d: v2 or v3; found out when not given.
-        eval_root: Folder of freihand's evaluation labels, when they are not in or beside the root.
+        ids: Of interhand: a file with the annotation ids that are scored, one a line.
+        eval_root: Folder of the evaluation labels of freihand or ho3d, when they are elsewhere.
         mano: Folder of MANO_RIGHT and MANO_LEFT, for labels that are parameters.
         cache: Folder for parsed label files; the user's cache when not given.
         out: Folder for metrics.json and scores.txt; evaluate-NAME in this folder when not given.
@@ -51,6 +53,7 @@ def evaluate(
         "protocol": protocol,
         "split": split,
         "version": version,
+        "ids": ids,
         "eval_root": eval_root,
         "mano": mano,
         "cache": cache,
