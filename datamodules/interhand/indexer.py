@@ -118,8 +118,11 @@ def _read_data(
     """Images and annotations as they come, through files, because at 30 frames a second they take a gigabyte."""
     seqs: dict[str, int] = {}
     ends = [0]  # of the file names that do not follow the rule
-    names = (folder / "names.raw").open("wb")
-    with _Rows(folder / "images.raw", _IMAGE) as images, _Rows(folder / "annotations.raw", _ANNOTATION) as annotations:
+    with (
+        (folder / "names.raw").open("wb") as names,
+        _Rows(folder / "images.raw", _IMAGE) as images,
+        _Rows(folder / "annotations.raw", _ANNOTATION) as annotations,
+    ):
         for path in files.data:
             for (section, *_), entry in entries(path, 2, progress=progress):
                 try:
@@ -130,7 +133,6 @@ def _read_data(
                 except (KeyError, TypeError, ValueError, IndexError) as error:
                     which = entry.get("id") if isinstance(entry, dict) else entry
                     raise _unreadable(path, f"{str(section)[:-1]} {which}", error) from error
-    names.close()
     np.save(folder / "name_text.npy", np.fromfile(folder / "names.raw", np.uint8))
     np.save(folder / "name_end.npy", np.array(ends, np.int64))
     if not images.count or not annotations.count:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Truth:
         return np.asarray(self.index.arrays["annotation_id"][self.rows])
 
     @cached_property
-    def hand_type(self) -> NDArray[np.str_]:
+    def hand_type(self) -> NDArray[Any]:
         """(n,) "right", "left" or "interacting", as labelled."""
         return np.array(HAND_TYPES)[self.index.arrays["hand_type"][self.rows]]
 
