@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from datamodules.base import FolderData as FolderData
     from datamodules.base import HandData as HandData
     from datamodules.freihand.data import FreiHAND as FreiHAND
+    from datamodules.ho3d.data import HO3D as HO3D
     from datamodules.interhand.data import InterHand as InterHand
     from datamodules.openhand.data import OpenHandData as OpenHandData
 

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 from tiny_freihand import random_labels, write_freihand
 
+from datamodules.ho3d.twin import synth as synth_ho3d
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,3 +17,19 @@ def freihand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "FreiHAND_pub_v2"
     write_freihand(root, "training", random_labels(6), versions=4)
     return write_freihand(root, "evaluation", random_labels(3, seed=1), masks=False)
+
+
+@pytest.fixture(scope="session")
+def ho3d(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven training frames in three sequences and two evaluation frames of version 3; only read it."""
+    root = tmp_path_factory.mktemp("data") / "HO3D_v3"
+    synth_ho3d(root, 7, 0, 0)
+    return root
+
+
+@pytest.fixture(scope="session")
+def ho3d_v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three training frames and two evaluation frames of version 2; only read it."""
+    root = tmp_path_factory.mktemp("data") / "HO3D_v2"
+    synth_ho3d(root, 3, 0, 0)
+    return root

@@ -1,4 +1,4 @@
-"""Reads Python 2 era model pickles without chumpy and without running anything that they name.
+"""Reads Python 2 era pickles of models and labels without chumpy and without running anything that they name.
 
 Every global on the allow-list becomes an inert record of its arguments and state; arrays are made afterwards, by us,
 from bytes whose type and length were checked. Anything else is refused by name.
@@ -67,15 +67,14 @@ class _Reader(pickle.Unpickler):
         return type(kind, (Record,), {"kind": kind})  # new each time: a pickle can only deface its own
 
 
-def read_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
-    """Reads arrays out of a pickled dictionary; keys that it does not have are left out.
+def read_tree(path: Path) -> dict[Any, Any]:
+    """Reads a pickled dictionary; plain values are themselves, what would be an object is a record for `decode`.
 
     Args:
         path: The file.
-        keys: Which entries to make arrays of; the rest is never decoded.
 
     Returns:
-        Arrays by key; sparse matrices are made dense.
+        Its entries.
 
     Raises:
         ValueError: The file is no such pickle, is cut short, or asks for code to be run.
@@ -87,8 +86,8 @@ def read_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
         tree = _Reader(io.BytesIO(data), encoding="latin1").load()
     except Refused as refused:
         raise ValueError(
-            f"{path} asks for {refused}, which a hand model does not need and which could run code: refused, nothing "
-            "was run. Use the original file."
+            f"{path} asks for {refused}, which arrays do not need and which could run code: refused, nothing was run. "
+            "Use the original file."
         ) from None
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise ValueError(
@@ -96,7 +95,24 @@ def read_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
             "it again from the original."
         ) from None
     if not isinstance(tree, dict):
-        raise ValueError(f"{path} holds a {type(tree).__name__}, not a dictionary of arrays: this is no hand model.")
+        raise ValueError(f"{path} holds a {type(tree).__name__}, not a dictionary of arrays: this is another file.")
+    return tree
+
+
+def read_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
+    """Reads arrays out of a pickled dictionary; keys that it does not have are left out.
+
+    Args:
+        path: The file.
+        keys: Which entries to make arrays of; the rest is never decoded.
+
+    Returns:
+        Arrays by key; sparse matrices are made dense.
+
+    Raises:
+        ValueError: As `read_tree`, or an entry is no array.
+    """
+    tree = read_tree(path)
     arrays = {}
     for key in keys:
         if key in tree:
@@ -117,7 +133,7 @@ def decode(value: Any) -> Array:
         The array.
     """
     if not isinstance(value, Record):
-        array = np.asarray(value)
+        array = np.asarray([decode(v) for v in value] if isinstance(value, list | tuple) else value)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"it is a {type(value).__name__}")
         return array
