@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from datamodules.scene import FloatArray
-from datamodules.submission_mistakes import Custom, mistake, orders, refuse
+from datamodules.submission_mistakes import SPARSE, Custom, mistake, orders, refuse
 from datamodules.submissions import Submission
 from zoo.metrics.official import Names, OfficialScores
 
@@ -66,7 +66,9 @@ class Server:
         """
         wrong = mistake(found.joints, joints, self.custom, orders(self.custom))
         refuse(str(path), "joints", self.custom, wrong)
-        refuse(str(path), "meshes", self.custom, mistake(found.vertices, vertices, self.custom))
+        refuse(
+            str(path), "meshes", self.custom, mistake(found.vertices[:, ::SPARSE], vertices[:, ::SPARSE], self.custom)
+        )
 
     def scores(self, found: Submission, joints: FloatArray, vertices: FloatArray) -> dict[str, float]:
         """The official scores and ours beside them.

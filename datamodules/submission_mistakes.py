@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from datamodules.scene import BoolArray, FloatArray
 from zoo.hands.skeleton import INTERHAND_TO_SNAP, MANO_TIPS_TO_SNAP, SNAP_TO_INTERHAND, SNAP_TO_MANO_TIPS
 
+LEFT_FIRST = "left hands first"
+SPARSE = 8  # every eighth vertex of a mesh tells as much
 SNAP, MANO_TIPS, INTERHAND = "SNAP-21", "HO3D (MANO, then tips)", "InterHand2.6M"
 _TO_SNAP: dict[str, tuple[int, ...]] = {
     SNAP: tuple(range(21)),
@@ -71,7 +73,7 @@ def orders(custom: Custom, hands: int = 1) -> dict[str, tuple[int, ...]]:
     tables = {name: tuple(table[i] for i in to) for name, table in _TO_SNAP.items()}
     if hands == 2:
         tables = {name: (*table, *(i + 21 for i in table)) for name, table in tables.items()}
-        tables["left hands first"] = tuple((i + 21) % 42 for i in range(42))
+        tables[LEFT_FIRST] = tuple((i + 21) % 42 for i in range(42))
     return tables
 
 

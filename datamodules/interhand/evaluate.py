@@ -12,7 +12,7 @@ They differ in hands, roots, averages and labels.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,19 +21,18 @@ from torch import Tensor
 
 from datamodules.evaluation import Cells, Evaluation
 from datamodules.interhand.data import JOINTS_OF, METRES, TIPS, read_ids
-from datamodules.interhand.files import Part
+from datamodules.interhand.files import PARTS
 from datamodules.interhand.predictions import TwoHandPredictions, read_predictions
 from datamodules.interhand.truth import Truth
 from datamodules.interhand.truth import truth as read_truth
 from datamodules.photos import read_photo
 from datamodules.scene import BoolArray, HandModels, IntArray
-from datamodules.submission_mistakes import INTERHAND, Custom, mistake, orders, refuse
+from datamodules.submission_mistakes import INTERHAND, LEFT_FIRST, SPARSE, Custom, mistake, orders, refuse
 from zoo.hands.skeleton import LEFT, RIGHT, WRIST
 from zoo.metrics.hand_scores import known
 from zoo.metrics.two_hands import MRRPE, RRVE, HandednessAccuracy, MiddleBoneErrors, TwoHandMPJPE, TwoHandMPVPE
 
-Protocol = Literal["internet", "interwild", "intaghand"]
-PROTOCOLS: tuple[Protocol, ...] = ("internet", "interwild", "intaghand")
+PROTOCOLS = ("internet", "interwild", "intaghand")
 CUSTOM = Custom("InterHand2.6M", "millimetres", INTERHAND)
 BLACK = 10  # mean of the bytes of a picture below which IntagHand leaves it out
 MIDDLE_TIP = 444  # IntagHand's, where the dataset's own regressor has 445
@@ -60,8 +59,8 @@ def evaluate(
     pred: Path,
     root: Path,
     *,
-    protocol: Protocol = "internet",
-    split: Part = "test",
+    protocol: str = "internet",
+    split: str = "test",
     ids: Path | None = None,
     mano: Path | None = None,
     cache: Path | None = None,
@@ -85,9 +84,10 @@ def evaluate(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"--protocol {protocol} is not known. Known: {', '.join(PROTOCOLS)}.")
-    if split not in ("test", "val", "train"):
-        raise ValueError(f"--split {split} is no part of InterHand2.6M. Known: test, val, train.")
-    truth = read_truth(root, split, None if ids is None else read_ids(ids), mano=mano, cache=cache)
+    part = next((part for part in PARTS if part == split), None)
+    if part is None:
+        raise ValueError(f"--split {split} is no part of InterHand2.6M. Known: {', '.join(PARTS)}.")
+    truth = read_truth(root, part, None if ids is None else read_ids(ids), mano=mano, cache=cache)
     found = read_predictions(pred)
     at = np.arange(len(truth))
     if protocol == "intaghand":
@@ -121,12 +121,13 @@ def check(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntArray)
     refuse(str(found.path), "joints", CUSTOM, wrong)
     if found.vertices is None or not (has := truth.has_mesh(at[some])[:, ::-1]).any():
         return
-    meshes = truth.vertices(at[some])[:, ::-1].reshape(len(some), -1, 3)
-    given = np.asarray(found.vertices[rows[some]], np.float32).reshape(meshes.shape)
-    swapped = np.roll(np.arange(2 * 778), 778)
+    meshes = truth.vertices(at[some])[:, ::-1, ::SPARSE]
+    given = np.asarray(found.vertices[rows[some], :, ::SPARSE], np.float32)
+    k = meshes.shape[2]
     custom = CUSTOM._replace(order=_RIGHT_FIRST)
-    tables = {_RIGHT_FIRST: tuple(range(2 * 778)), "left hands first": tuple(swapped.tolist())}
-    wrong = mistake(given, meshes, custom, tables, np.repeat(has, 778, axis=1), groups=2)
+    tables = {_RIGHT_FIRST: tuple(range(2 * k)), LEFT_FIRST: tuple((i + k) % (2 * k) for i in range(2 * k))}
+    flat, valid = (len(some), 2 * k, 3), np.repeat(has, k, axis=1)
+    wrong = mistake(given.reshape(flat), meshes.reshape(flat), custom, tables, valid, groups=2)
     refuse(str(found.path), "meshes", custom, wrong)
 
 
@@ -164,8 +165,10 @@ def _interwild(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntA
             mpvpe.update(*pair, part.has_mesh, part.interacting)
             rrve.update(*pair, part.way, _way(part.true_joints), part.has_mesh.all(1) & wrists)
     scores = {f"mpjpe_{kind}_mm": float(value) for kind, value in mpjpe.compute().items()}
-    scores |= {f"mpvpe_{kind}_mm": float(value) for kind, value in mpvpe.compute().items()}
-    return scores | {"mrrpe_mm": float(mrrpe.compute()), "rrve_mm": float(rrve.compute())}
+    if found.vertices is not None and truth.models is not None:
+        scores |= {f"mpvpe_{kind}_mm": float(value) for kind, value in mpvpe.compute().items()}
+        scores["rrve_mm"] = float(rrve.compute())
+    return scores | {"mrrpe_mm": float(mrrpe.compute())}
 
 
 def _intaghand(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntArray) -> dict[str, float]:
@@ -179,7 +182,8 @@ def _intaghand(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntA
         if part.vertices is not None:
             mesh_errors.update(part.vertices, part.true_vertices, joints, true_joints, part.has_mesh)
     scores: dict[str, float] = {}
-    for name, errors in (("mpjpe", joint_errors), ("mpvpe", mesh_errors)):
+    measured = {"mpjpe": joint_errors} | ({} if found.vertices is None else {"mpvpe": mesh_errors})
+    for name, errors in measured.items():
         scores |= {f"{name}_{side}_mm": float(value) for side, value in errors.compute().items()}
     return scores
 

@@ -48,7 +48,7 @@ def evaluate(
         raise UsageError(f"evaluate {name}: no official protocol is known.{nearest(name, KNOWN)} Known: {_listed()}.")
     if find_spec(f"datamodules.{name}") is None or find_spec(f"datamodules.{name}.evaluate") is None:
         raise UsageError(f"evaluate {name} is not in this installation. Install the project again.")
-    run = import_module(f"datamodules.{name}.evaluate").evaluate
+    run = _coco if name == "coco" else import_module(f"datamodules.{name}.evaluate").evaluate
     options: dict[str, Any] = {
         "protocol": protocol,
         "split": split,
@@ -79,6 +79,25 @@ def evaluate(
         write_text(folder / "scores.txt", scores_text(found.official))
         files += " and scores.txt"
     print(f"{files} {'are' if ' and ' in files else 'is'} in {folder}.")
+
+
+def _coco(pred: Path, root: Path, *, split: str = "val") -> Any:
+    """COCO-WholeBody's precision of both hands as an `Evaluation`."""
+    from datamodules.coco.evaluate import evaluate as precision
+    from datamodules.coco.files import PARTS
+    from datamodules.evaluation import Evaluation
+    from datamodules.submissions import json_file
+
+    part = next((part for part in PARTS if part == split), None)
+    if part is None:
+        raise UsageError(f"--split {split} is no part of COCO-WholeBody. Known: {', '.join(PARTS)}.")
+    with json_file(pred) as (file, _):
+        scores = precision(root, file, part, progress=True)
+    measures = dict.fromkeys(key.partition("_")[2] for key in scores)
+    sides = ("lefthand", "righthand")
+    lines = [(name, *(f"{scores.get(f'{side}_{name}', float('nan')):.3f}" for side in sides)) for name in measures]
+    table = (("", "left hands", "right hands"), *lines)
+    return Evaluation(f"COCO-WholeBody {part}, average precision and recall of hands by OKS", scores, table)
 
 
 def _listed() -> str:
