@@ -4,16 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.evaluation import Evaluation, Server
-from datamodules.ho3d.files import EVAL_SOURCE, EvaluationTruth, evaluation_truth
+from datamodules.evaluation import Evaluation, Official, Server
+from datamodules.ho3d.data import HO3D
+from datamodules.ho3d.files import EVAL_SOURCE, LABELS, EvaluationTruth, evaluation_truth
 from datamodules.scene import FloatArray
 from datamodules.submission_mistakes import MANO_TIPS, Custom
 from datamodules.submissions import Submission, read_submission
 from zoo.hands.skeleton import SNAP_TO_MANO_TIPS
-from zoo.metrics.official import HO3D
+from zoo.metrics.official import HO3D as NAMES
 
 WRIST, MIDDLE = 0, 4  # in HO-3D's order: the ends of the bone that its second alignment makes as long as the true one
-SERVER = Server(Custom("HO-3D", "metres", MANO_TIPS, opengl=True), HO3D, bone=(WRIST, MIDDLE))
+SERVER = Server(Custom("HO-3D", "metres", MANO_TIPS, opengl=True), NAMES, bone=(WRIST, MIDDLE))
 _OPENGL = np.array([1, -1, -1], np.float32)
 
 
@@ -52,13 +53,7 @@ def evaluate(
         SERVER.check(pred, found, truth.xyz, vertices)
         _in_front(pred, found)
     scores = SERVER.scores(found, truth.xyz, vertices)
-    return report(scores, len(truth.names), f"HO-3D {truth.version}'s official evaluation")
-
-
-def report(scores: dict[str, float], samples: int, what: str) -> Evaluation:
-    """Scores as they are shown."""
-    title = f"{what}: {samples:,} samples"
-    return Evaluation(title, scores, SERVER.table(scores), SERVER.official(scores), SERVER.notes(scores, samples))
+    return SERVER.report(scores, len(truth.names), _title(truth.version))
 
 
 def labels(root: Path, eval_root: Path | None = None, cache: Path | None = None) -> tuple[EvaluationTruth, FloatArray]:
@@ -67,6 +62,20 @@ def labels(root: Path, eval_root: Path | None = None, cache: Path | None = None)
     if truth.verts is None:
         raise FileNotFoundError(f"{root} has no evaluation_verts.json. {EVAL_SOURCE.replace('--data.', '--')}.")
     return truth, truth.verts
+
+
+def official(data: HO3D) -> Official | None:
+    """What a submission of a model's predictions needs; None where there is no evaluation part."""
+    part = data.evaluation
+    if part is None:
+        return None
+    return Official(
+        SERVER,
+        _title(part.version),
+        len(part.names),
+        lambda joints, vertices: outgoing(joints, vertices, data.tips),
+        (lambda: (part.truth["xyz"].array, part.truth["verts"].array)) if set(LABELS) <= set(part.truth) else None,
+    )
 
 
 def outgoing(joints: FloatArray, vertices: FloatArray, tips: tuple[int, ...] | None) -> Submission:
@@ -81,6 +90,10 @@ def outgoing(joints: FloatArray, vertices: FloatArray, tips: tuple[int, ...] | N
     if tips is not None:
         joints[:, 4::4] = vertices[:, list(tips)]
     return Submission(joints[:, SNAP_TO_MANO_TIPS] * _OPENGL, vertices * _OPENGL)
+
+
+def _title(version: str) -> str:
+    return f"HO-3D {version}'s official evaluation"
 
 
 def _in_front(pred: Path, found: Submission) -> None:
