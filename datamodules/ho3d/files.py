@@ -109,7 +109,7 @@ class HO3DPart:
     def __getstate__(self) -> dict[str, object]:
         """What a loader's worker needs: where the table is, not what it says."""
         self.file  # noqa: B018
-        return {name: value for name, value in vars(self).items() if name not in ("table", "names")}
+        return {name: value for name, value in vars(self).items() if name not in ("table", "names", "rows")}
 
     @cached_property
     def names(self) -> list[str]:

@@ -43,10 +43,12 @@ def synth(out: Path, n: int, seed: int, workers: int) -> None:
 
     Args:
         out: Its folder.
-        n: Training frames; an eighth as many, at least two, for evaluation.
+        n: Training frames, at least three; an eighth as many, at least two, for evaluation.
         seed: Other seeds give other hands.
         workers: Processes that draw; 0 draws in this one.
     """
+    if n < 3:
+        raise ValueError(f"n={n} frames do not fill the three sequences of the training part. Pass --n 3 or more.")
     version: Version = "v2" if "v2" in out.name.lower() else "v3"
     frames = list(_frames(n))
     with whole_folder(out, "ho3d", version=version, n=n, seed=seed) as folder:

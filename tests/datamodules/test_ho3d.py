@@ -1,7 +1,5 @@
 """Each trap of HO-3D: what its files say against what a scene says."""
 
-import json
-import os
 import pickle
 import pickletools
 import shutil
@@ -10,39 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_ho3d import FLIP, frames, path_of, stored
 
 from datamodules.hand_models import pose_hands
-from datamodules.ho3d.data import HO3D, HO3DScenes, split_recordings
-from datamodules.ho3d.files import TIPS, HO3DPart, evaluation_truth
+from datamodules.ho3d.data import HO3D, HO3DScenes
+from datamodules.ho3d.files import TIPS, HO3DPart
 from datamodules.ho3d.metas import KEYS, read_meta
+from datamodules.ho3d.twin import synth
 from zoo.hands import openhand
 from zoo.hands.openhand import OpenHand
 from zoo.hands.rotations import axis_angle_to_matrix
 from zoo.hands.skeleton import MANO_TIPS_TO_SNAP, RIGHT, SNAP_TO_MANO_TIPS
-from zoo.hands.unpickle import decode, read_tree
+from zoo.hands.unpickle import read_tree
 
 ASSETS = Path(openhand.__file__).with_name("assets") / "openhand"
-FLIP = np.array((1, -1, -1))
 
 
 @pytest.fixture
 def broken(ho3d, tmp_path):
     """A copy that may be damaged."""
     return shutil.copytree(ho3d, tmp_path / "HO3D_v3")
-
-
-def frames(root, part="train"):
-    return (root / f"{part}.txt").read_text().split()
-
-
-def meta_path(root, name, part="train"):
-    sequence, file = name.split("/")
-    return root / part / sequence / "meta" / f"{file}.pkl"
-
-
-def stored(root, name, key, part="train"):
-    """What the file says, as it says it."""
-    return decode(read_tree(meta_path(root, name, part))[key])
 
 
 def joints_of(pose):
@@ -166,106 +151,14 @@ def test_another_order_of_the_list_is_another_order_of_frames(broken):
 
 def test_listed_training_frames_without_labels_are_left_out_and_counted(broken):
     names = frames(broken)
-    meta_path(broken, names[1]).unlink()
+    path_of(broken, names[1]).unlink()
     unlabelled = next(path for path in broken.glob("train/*/meta/*.pkl") if read_meta(path, "train") is None)
-    shutil.copy(unlabelled, meta_path(broken, names[4]))
+    shutil.copy(unlabelled, path_of(broken, names[4]))
     data = HO3D(broken)
     with pytest.warns(UserWarning, match=r"2 of 7 frames of .*train\.txt have no labels"):
         scenes = data.scenes("train")
     kept = [name for i, name in enumerate(names) if i not in (1, 4)]
     assert [scenes.read(i, image=False).name for i in range(len(scenes))] == [f"train/{name}" for name in kept]
-
-
-def test_evaluation_frames_without_labels_are_an_error_that_names_the_file(broken):
-    path = meta_path(broken, frames(broken, "evaluation")[1], "evaluation")
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match=rf"1 of 2 frames .*{path}.*--data\.root"):
-        HO3D(broken).scenes("test")
-
-
-def test_evaluation_labels_follow_the_order_of_the_list(ho3d):
-    truth = evaluation_truth(ho3d)
-    assert truth.names == frames(ho3d, "evaluation")
-    assert truth.version == "v3"
-    assert truth.verts.shape == (2, 778, 3)
-    scenes = HO3D(ho3d).scenes("test")
-    for index, name in enumerate(truth.names):
-        scene = scenes.read(index, image=False)
-        hand = scene.hands[RIGHT]
-        root = stored(ho3d, name, "handJoints3D", "evaluation")
-        assert root.shape == (3,)
-        np.testing.assert_allclose(truth.xyz[index, 0], root, atol=1e-6)
-        np.testing.assert_allclose(hand.joints[list(SNAP_TO_MANO_TIPS)] * FLIP, truth.xyz[index], atol=1e-6)
-        np.testing.assert_allclose(hand.vertices * FLIP, truth.verts[index], atol=1e-6)
-        assert np.abs(hand.joints.mean(0) - hand.vertices.mean(0)).max() < 0.05
-
-
-def test_the_crop_of_an_evaluation_frame_is_the_published_box_with_the_crops_margin(ho3d):
-    scenes = HO3D(ho3d, margin=2.0).scenes("test")
-    box = stored(ho3d, frames(ho3d, "evaluation")[0], "handBoundingBox", "evaluation")
-    crop = scenes.read(0, image=False).hands[RIGHT].box
-    np.testing.assert_allclose(crop[2:] - crop[:2], 2 * (box[2:] - box[:2]), atol=1e-3)
-    np.testing.assert_allclose(crop[2:] + crop[:2], box[2:] + box[:2], atol=1e-3)
-    assert HO3D(ho3d).scenes("train").read(0, image=False).hands[RIGHT].box is None  # around its joints
-
-
-def unlabel(root):
-    for path in root.glob("evaluation_*.json"):
-        path.unlink()
-
-
-def test_without_evaluation_labels_there_is_the_root_to_predict_from(broken):
-    unlabel(broken)
-    data = HO3D(broken, size=32)
-    batch = next(iter(data.predict_dataloader()))
-    assert batch["joints_valid"].tolist() == [[True] + [False] * 20] * 2
-    root = stored(broken, frames(broken, "evaluation")[1], "handJoints3D", "evaluation") * FLIP
-    np.testing.assert_allclose(batch["joints"][1, 0], root, atol=1e-6)
-    assert batch["has_image"].all()
-    with pytest.raises(FileNotFoundError, match=r"test: evaluation_xyz\.json.*--data\.eval_root"):
-        data.test_dataloader()
-    with pytest.raises(FileNotFoundError, match=r"evaluation_xyz\.json is not there"):
-        evaluation_truth(broken)
-
-
-def test_evaluation_labels_may_lie_elsewhere(broken, tmp_path):
-    for path in broken.glob("evaluation_*.json"):
-        (tmp_path / "gt").mkdir(exist_ok=True)
-        shutil.move(path, tmp_path / "gt")
-    assert len(HO3D(broken, eval_root=tmp_path / "gt").scenes("test")) == 2
-    with pytest.raises(FileNotFoundError, match=r"evaluation_xyz\.json is not there.*--data\.eval_root"):
-        HO3D(broken, eval_root=tmp_path).scenes("test")
-
-
-def test_evaluation_labels_of_another_version_are_refused(broken):
-    path = broken / "evaluation_xyz.json"
-    path.write_text(json.dumps(json.loads(path.read_text())[:-1]))
-    for read in (HO3D(broken).prepare_data, lambda: evaluation_truth(broken)):
-        with pytest.raises(ValueError, match=r"1 entries where .*evaluation\.txt has 2"):
-            read()
-
-
-def test_whole_recordings_are_held_out_when_there_are_no_evaluation_labels(broken):
-    unlabel(broken)
-    data = HO3D(broken)
-    train, val = (
-        {scenes.part.name(int(row)).split("/")[0] for row in scenes.rows}
-        for scenes in map(data.scenes, ("train", "val"))
-    )
-    assert len(val) == 1
-    assert train | val == {"ABF10", "MC1", "SS2"}
-    assert not train & val
-
-
-def test_cameras_of_one_recording_stay_together(broken):
-    os.rename(broken / "train/MC1", broken / "train/ABF11")
-    (broken / "train.txt").write_text((broken / "train.txt").read_text().replace("MC1", "ABF11"))
-    part = HO3DPart(broken, "train")
-    for fraction in (0.01, 0.2):
-        kept, out = ({part.name(int(row)).split("/")[0] for row in rows} for rows in split_recordings(part, fraction))
-        assert (kept, out) == ({"ABF10", "ABF11"}, {"SS2"})
-    with pytest.raises(ValueError, match=r"2 recordings.*--data\.val_fraction"):
-        split_recordings(part, 0.9)
 
 
 def test_both_versions_are_told_apart(ho3d, ho3d_v2, tmp_path):
@@ -287,7 +180,7 @@ def test_images_of_the_other_versions_kind_are_read_too(ho3d_v2, tmp_path):
 
 
 def test_a_twins_label_files_are_python_2s(ho3d):
-    path = meta_path(ho3d, frames(ho3d)[0])
+    path = path_of(ho3d, frames(ho3d)[0])
     opcodes = {opcode.name for opcode, _, _ in pickletools.genops(path.read_bytes())}
     assert not opcodes & {"BINUNICODE", "SHORT_BINBYTES", "BINBYTES", "GLOBAL_STACK", "STACK_GLOBAL"}
     assert b"numpy.core.multiarray\n_reconstruct" in path.read_bytes()
@@ -296,7 +189,7 @@ def test_a_twins_label_files_are_python_2s(ho3d):
     assert turns == {(3,), (3, 1)}
     kinds = {stored(ho3d, name, "handPose").dtype.name for name in frames(ho3d)}
     assert kinds == {"float32", "float64"}
-    keys = set(read_tree(meta_path(ho3d, frames(ho3d, "evaluation")[0], "evaluation")))
+    keys = set(read_tree(path_of(ho3d, frames(ho3d, "evaluation")[0], part="evaluation")))
     assert keys == {*KEYS["evaluation"], "objRot", "objTrans", "objName", "objLabel", "objCorners3D"} | {
         "objCorners3DRest",
         "camIDList",
@@ -314,3 +207,16 @@ def test_the_reader_pickles_small_and_workers_read_the_same(ho3d):
     np.testing.assert_array_equal(other.read(1).hands[RIGHT].vertices, expected.hands[RIGHT].vertices)
     batch = next(iter(HO3D(ho3d, size=32, workers=1).val_dataloader()))
     assert batch["has_image"].all()
+
+
+def test_a_twin_needs_a_frame_for_each_sequence(tmp_path):
+    with pytest.raises(ValueError, match="Pass --n 3"):
+        synth(tmp_path / "HO3D_v3", 2, 0, 0)
+
+
+@pytest.mark.slow
+def test_a_twin_is_the_same_for_any_number_of_workers(ho3d_v2, tmp_path):
+    synth(tmp_path / "HO3D_v2", 3, 0, 2)
+    for path in ho3d_v2.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "HO3D_v2" / path.relative_to(ho3d_v2)).read_bytes() == path.read_bytes(), path
