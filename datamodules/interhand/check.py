@@ -127,13 +127,13 @@ def _label_row(index: InterHandIndex, part: Part) -> Row:
     found = f"{len(index)} annotations"
     if len(depth):
         found += f", {np.median(depth):.2f} m away"
-    if len(ratio):
-        found += f", boxes x {np.median(ratio):.3f}"
-        if abs(np.median(ratio) - BOX) > 0.01:
-            broken[f"boxes that are not {BOX} times the seen joints (do data and joint_3d belong together?)"] = (
-                int((np.abs(ratio - BOX) > 0.01).sum()),
-                int(index.arrays["annotation_id"][0]),
-            )
+    if not np.isnan(ratio).all():
+        found += f", boxes x {np.nanmedian(ratio):.3f}"
+        if abs(np.nanmedian(ratio) - BOX) > 0.01:
+            wrong = np.abs(ratio - BOX) > 0.01
+            first = int(index.arrays["annotation_id"][int(np.argmax(wrong))])
+            rule = f"boxes that are not {BOX} times the seen joints (do data and joint_3d belong together?)"
+            broken[rule] = int(wrong.sum()), first
     problems = [f"{count} annotations with {rule}, the first is {first}" for rule, (count, first) in broken.items()]
     problem = "; ".join(problems) + ". The annotations are damaged or mixed: unpack them again." if problems else ""
     return Row(f"{part} labels make sense", found, f"about 1 m, boxes x {BOX}", problem)
@@ -142,14 +142,16 @@ def _label_row(index: InterHandIndex, part: Part) -> Row:
 def _box_ratios(
     index: InterHandIndex, rows: IntArray, joints: NDArray[np.float64], seen: BoolArray
 ) -> NDArray[np.float64]:
-    """The stored box over the tight one of the seen joints, of annotations that have both."""
+    """The stored box over the tight one of the seen joints; NaN where there is not both."""
     camera, boxes = index.arrays["camera"][rows], index.arrays["bbox"][rows]
     with np.errstate(divide="ignore", invalid="ignore"):
         pixels = joints[..., :2] / joints[..., 2:] * index.arrays["focal"][camera][:, None]
     low = np.where(seen[..., None], pixels, np.inf).min(1)
     high = np.where(seen[..., None], pixels, -np.inf).max(1)
     good = (seen.sum(1) > 1) & (boxes[:, 2:] > 0).all(1)
-    return boxes[good, 2:].sum(1) / (high - low)[good].sum(1)
+    ratios = np.full(len(rows), np.nan)
+    ratios[good] = boxes[good, 2:].sum(1) / (high - low)[good].sum(1)
+    return ratios
 
 
 def _check_images(report: Report, index: InterHandIndex, part: Part, progress: bool) -> None:

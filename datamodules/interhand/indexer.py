@@ -89,9 +89,12 @@ class _Cameras:
         except orjson.JSONDecodeError as error:
             raise ValueError(f"{files.camera} is no JSON ({error}). {_UNPACK}") from error
         self.numbers: dict[tuple[int, str], int] = {}
-        for capture, fields in self.given.items():
-            for name in fields["campos"]:
-                self.number(int(capture), name)
+        try:
+            for capture, fields in self.given.items():
+                for name in fields["campos"]:
+                    self.number(int(capture), name)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _unreadable(files.camera, "its list of captures", error) from error
 
     def number(self, capture: int, name: str) -> int:
         return self.numbers.setdefault((capture, name), len(self.numbers))

@@ -172,6 +172,18 @@ def test_a_cut_file_and_a_missing_one_are_named(tmp_path, kind):
         indexed(tmp_path)
 
 
+@pytest.mark.parametrize("content", [[], {"3": []}, {"3": {"camrot": {}}}, {"x": {"campos": {"4": [1]}}}])
+def test_cameras_of_another_layout_are_refused(tmp_path, content):
+    tiny.save(tiny.write(tmp_path), "train", "camera", content)
+    with pytest.raises(ValueError, match=r"camera\.json: its list of captures cannot be read"):
+        indexed(tmp_path).arrays  # noqa: B018
+
+
+def test_a_camera_without_all_its_numbers_is_no_camera(tmp_path):
+    tiny.save(tiny.write(tmp_path), "train", "camera", {"3": {"campos": {"400012": [1, 2, 3]}}})
+    assert indexed(tmp_path).arrays["camera_known"].tolist() == [False]
+
+
 def test_a_camera_that_is_not_listed_is_named_when_it_is_needed(tmp_path):
     index = indexed(tiny.write(tmp_path, images=[tiny.image(0, camera="410000")]))
     with pytest.raises(ValueError, match=r"no camera 410000 of capture 3"):
