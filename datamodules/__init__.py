@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from datamodules.augment import Augment as Augment
     from datamodules.base import FolderData as FolderData
     from datamodules.base import HandData as HandData
+    from datamodules.coco.data import COCO as COCO
     from datamodules.freihand.data import FreiHAND as FreiHAND
     from datamodules.ho3d.data import HO3D as HO3D
     from datamodules.interhand.data import InterHand as InterHand

@@ -33,3 +33,11 @@ def ho3d_v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "HO3D_v2"
     synth_ho3d(root, 3, 0, 0)
     return root
+
+
+@pytest.fixture(scope="session")
+def coco_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training pictures and one for validation, drawn; only read it."""
+    from datamodules.synth import synth
+
+    return synth("coco", tmp_path_factory.mktemp("data") / "MSCOCO", 8)
