@@ -136,6 +136,7 @@ class Official:
             server takes them.
         truth: Gives joints and meshes as the server has them, or None: no labels are there.
         bones: (n,) metres: the middle finger's proximal bone, where the dataset gives it away with the images.
+        gives_wrist: Whether the dataset gives the wrist's place away with the images.
     """
 
     server: Server
@@ -144,6 +145,7 @@ class Official:
     outgoing: Callable[[FloatArray, FloatArray], Submission]
     truth: Callable[[], tuple[FloatArray, FloatArray]] | None
     bones: FloatArray | None = None
+    gives_wrist: bool = False
 
 
 def _cell(value: float | None) -> str:

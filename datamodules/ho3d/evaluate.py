@@ -75,6 +75,7 @@ def official(data: HO3D) -> Official | None:
         len(part.names),
         lambda joints, vertices: outgoing(joints, vertices, data.tips),
         (lambda: (part.truth["xyz"].array, part.truth["verts"].array)) if set(LABELS) <= set(part.truth) else None,
+        gives_wrist=True,
     )
 
 

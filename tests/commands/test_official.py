@@ -4,52 +4,24 @@ import json
 import sys
 from pathlib import Path
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
+from oracle import Oracle, hand_in
 from posed_hands import posed_hands
 
 from datamodules.freihand.data import FreiHAND
 from datamodules.freihand.evaluate import evaluate
 from datamodules.freihand.writer import Labels
 from datamodules.submissions import read_submission
-from zoo.commands.official import OfficialOutput, official_output
+from zoo.commands.official import official_output
 from zoo.commands.placing import in_box, on_pixels, resized
 from zoo.hands.camera import project
-from zoo.hands.openhand import OpenHand
-from zoo.models.base import Method
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "datamodules"))
 from tiny_freihand import write_freihand
 
 N = 6
-QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-
-
-class Oracle(Method):
-    """Knows the hands, but only as a model may: about their wrists, in the frame of the crop."""
-
-    def __init__(self, names=("skeleton2d", "skeleton3d"), size=1.0, shift=0.0):
-        super().__init__()
-        self.hand, self.names, self.size, self.shift = OpenHand(), names, size, shift
-        self.labels = None
-
-    def sample(self, given, n=1, generator=None, batch_size=None, guidance=()): ...
-
-    def hands(self, batch):
-        vertices, joints = batch["vertices"], batch["joints"]
-        if self.labels is not None:
-            joints, vertices = (part[batch["index"]] for part in self.labels)
-        wrist = joints[:, :1]
-        return {"joints": (joints - wrist)[:, None] * self.size, "vertices": (vertices - wrist)[:, None] * self.size}
-
-    def test_step(self, batch, batch_idx):
-        wrong = {name: 2 * part for name, part in self.hands(batch).items()}
-        return {name: self.hands(batch) if name == self.names[0] else wrong for name in ("none", *self.names[::-1])}
-
-    def predict_step(self, batch, batch_idx):
-        return self.hands(batch)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +42,7 @@ def root(labels, tmp_path_factory):
 
 
 def run(root, out, model, *, verb="test", **options):
-    data = FreiHAND(root, size=64, batch_size=4, cache=out / "cache")
-    trainer = L.Trainer(callbacks=[OfficialOutput(data, out)], **QUIET, **options)
-    if verb == "test":
-        trainer.test(model, datamodule=data, verbose=False)
-    else:
-        trainer.predict(model, datamodule=data, return_predictions=False)
+    hand_in(FreiHAND(root, size=64, batch_size=4, cache=out / "cache"), out, model, verb, **options)
 
 
 @pytest.mark.parametrize("verb", ["test", "predict"])

@@ -1,14 +1,20 @@
 """`evaluate ho3d`: scores of whole files, and sentences for files in other axes and orders."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from oracle import Oracle, hand_in
 from posed_hands import posed_hands
+from tiny_ho3d import unlabel
 
+from datamodules.ho3d.data import HO3D
 from datamodules.ho3d.evaluate import evaluate, outgoing
-from datamodules.submissions import write_submission
+from datamodules.ho3d.files import evaluation_truth
+from datamodules.submissions import read_submission, write_submission
 from zoo.__main__ import main
 from zoo.hands.skeleton import SNAP_TO_MANO_TIPS
 
@@ -152,3 +158,21 @@ def test_the_command_writes_the_official_names(labels, root, tmp_path, capsys):
         *("mesh_mean3d", "mesh_auc3d", "mesh_al_mean3d", "mesh_al_auc3d"),
         *("f_score_5", "f_al_score_5", "f_score_15", "f_al_score_15"),
     ]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("given", [("skeleton2d",), ("image", "skeleton2d")])
+def test_what_a_model_predicts_is_handed_in_with_the_wrist_that_the_dataset_gives(ho3d, tmp_path, labelled, given):
+    truth = evaluation_truth(ho3d)
+    root = ho3d if labelled else Path(shutil.copytree(ho3d, tmp_path / "HO3D_v3"))
+    model = Oracle(given)
+    if not labelled:
+        unlabel(root)
+        joints = (truth.xyz * FLIP)[:, np.argsort(SNAP_TO_MANO_TIPS)]
+        model.labels = torch.from_numpy(joints), torch.from_numpy(truth.verts * FLIP)
+    hand_in(HO3D(root, size=64), tmp_path, model, "test" if labelled else "predict")
+    found = read_submission(tmp_path / "official" / "pred.json", 2, "HO-3D")
+    np.testing.assert_allclose(found.joints[:, :16], truth.xyz[:, :16], atol=2e-5)
+    np.testing.assert_allclose(found.vertices, truth.verts, atol=2e-5)
+    assert (tmp_path / "official" / "scores.txt").is_file() == labelled
+    assert evaluate(tmp_path / "official" / "pred.zip", ho3d).scores["mesh_mean3d"] < 0.01

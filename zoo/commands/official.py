@@ -18,6 +18,7 @@ from datamodules.submissions import Submission, write_submission
 from zoo.batch import HandBatch, Hands
 from zoo.commands.folder import write_text
 from zoo.commands.placing import in_box, on_pixels, out_of_crop, resized
+from zoo.hands.skeleton import WRIST
 from zoo.metrics.official import scores_text
 
 CONDITIONS = ("image", "skeleton2d", "skeleton3d")  # the first that a model was given is handed in
@@ -36,8 +37,9 @@ class OfficialOutput(L.Callback):
     """Brings hands of crops back to the images' cameras and writes `official/pred.json`, `pred.zip`, `scores.txt`.
 
     A model gives hands about their wrists in the frame of a crop. Mirroring is undone; where the dataset gives away
-    the length of a bone (FreiHAND's `scale`), the hand gets that size; its place is where it lies on the joints that
-    the model was given in 2D, or, where it was given the image alone, where its box fills the crop as crops are made.
+    the length of a bone (FreiHAND's `scale`), the hand gets that size. Its place is the wrist's where the dataset gives
+    that away (HO-3D), or where it lies on the joints that the model was given in 2D, or, where it was given the image
+    alone, where its box fills the crop as crops are made.
     Of the conditions that `test` tries, the image is handed in if the model has an image branch, else the skeleton.
 
     Args:
@@ -76,7 +78,7 @@ class OfficialOutput(L.Callback):
     def on_predict_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: HandBatch, *_: Any
     ) -> None:
-        labelled = bool(batch["joints2d_valid"].any())
+        labelled = bool((batch["joints2d_valid"].sum(-1) > 1).any())  # HO-3D's wrist is no label
         self.given = "everything the dataset knows, labels too" if labelled else "image"
         self._keep(outputs, batch, pixels=labelled)
 
@@ -103,6 +105,8 @@ class OfficialOutput(L.Callback):
             known = on_pixels(joints, batch["joints2d"], valid, camera, size)
             good = (valid.sum(-1, keepdim=True) >= 2) & known.isfinite().all(-1, keepdim=True) & (known[:, 2:] > 0)
             where = torch.where(good, known, where)
+        if self.official.gives_wrist:
+            where = torch.where(batch["joints_valid"][:, [WRIST]], batch["joints"][:, WRIST] - joints[:, WRIST], where)
         for kept, points in zip(self.hands, (joints, vertices), strict=True):
             kept[rows] = out_of_crop(points + where[:, None], batch["side"]).cpu().numpy()
         self.seen[rows] = True
