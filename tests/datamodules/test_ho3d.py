@@ -14,6 +14,7 @@ from datamodules.hand_models import pose_hands
 from datamodules.ho3d.data import HO3D, HO3DScenes
 from datamodules.ho3d.files import TIPS, HO3DPart
 from datamodules.ho3d.metas import KEYS, read_meta
+from datamodules.ho3d.python2 import write_pickle
 from datamodules.ho3d.twin import synth
 from zoo.hands import openhand
 from zoo.hands.openhand import OpenHand
@@ -30,10 +31,12 @@ def broken(ho3d, tmp_path):
     return shutil.copytree(ho3d, tmp_path / "HO3D_v3")
 
 
-def joints_of(pose):
+def joints_of(pose, model=None):
     """Of the kinematic tree, SNAP-21, as the dataset defines joints."""
     rotations = axis_angle_to_matrix(torch.from_numpy(pose.rotations.astype(np.float32)))
-    return OpenHand()(rotations[None], torch.from_numpy(pose.betas)[None], torch.from_numpy(pose.transl)[None])
+    return (model or OpenHand())(
+        rotations[None], torch.from_numpy(pose.betas)[None], torch.from_numpy(pose.transl)[None]
+    )
 
 
 def test_stored_parameters_pose_the_stored_joints(ho3d):
@@ -59,6 +62,25 @@ def test_a_scenes_parameters_pose_its_joints_and_project_onto_the_stored_ones(ho
         pixels = (rays[:, :2] / rays[:, 2:])[list(MANO_TIPS_TO_SNAP)]
         rays = made @ scene.intrinsics.T
         np.testing.assert_allclose(rays[:, :2] / rays[:, 2:], pixels, atol=0.01)
+
+
+def test_the_root_turns_about_its_own_joint_and_not_about_the_origin(broken, tmp_path):
+    """MANO's root joint lies some 10 cm from the origin, OpenHand's on it: a moved OpenHand shows the difference."""
+    (broken / "openhand.json").unlink()
+    moved_by = np.array((0.095, 0.006, -0.02))
+    for side in ("right", "left"):
+        with np.load(ASSETS / f"openhand_{side}.npz") as file:
+            arrays = {key: file[key] for key in file.files}
+        arrays["v_template"] = arrays["v_template"] + moved_by
+        np.savez(tmp_path / f"MANO_{side.upper()}.npz", **arrays)
+    name = frames(broken)[0]
+    labels = {key: stored(broken, name, key) for key in KEYS["train"]}
+    write_pickle(path_of(broken, name), {**labels, "handTrans": labels["handTrans"] - moved_by})
+    data = HO3D(broken, mano=tmp_path)
+    hand = data.scenes("train").read(0, image=False).hands[RIGHT]
+    made = joints_of(hand.pose, data.models[RIGHT]).joints[0].numpy()
+    tree = [i for i in range(21) if i not in (4, 8, 12, 16, 20)]  # tips are other vertices
+    np.testing.assert_allclose(made[tree], hand.joints[tree], atol=1e-4)
 
 
 def test_poses_are_absolute_and_get_no_mean_pose(ho3d):

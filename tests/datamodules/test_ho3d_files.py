@@ -66,6 +66,8 @@ def test_a_label_of_another_shape_or_that_is_missing_is_named(tmp_path):
         write_pickle(path, {**good, **change})
         with pytest.raises(ValueError, match=rule):
             read_meta(path, "train")
+    write_pickle(path, {**good, "handJoints3D": np.arange(63.0).reshape(21, 3), "handBoundingBox": [1, 2, 3, 4]})
+    np.testing.assert_array_equal(read_meta(path, "evaluation")["joints"], [[0, 1, 2]])  # the root, whatever else
     del good["handBeta"]
     write_pickle(path, good)
     with pytest.raises(ValueError, match="has no handBeta"):
