@@ -12,6 +12,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from datamodules.batches import one_thread
 from datamodules.hand_models import moved
@@ -68,6 +69,8 @@ def synth(out: Path, n: int, seed: int, workers: int) -> None:
         seed: Other seeds give other hands.
         workers: Processes that draw; 0 draws in this one.
     """
+    if n < 1:
+        raise ValueError(f"n={n} images make no dataset. Pass -n 1 or more.")
     with whole_folder(out, "interhand", images=n, seed=seed) as folder:
         for part in PARTS:
             _Part(folder, part, n if part == "train" else -(-n // 8), seed).write(workers)
@@ -87,17 +90,13 @@ class _Part(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return -(-self.images // len(_SIZES))
 
-    def __getitem__(self, frame: int) -> dict[str, Any]:
-        cv2.setNumThreads(1)
-        return self._frame(frame)
-
     def write(self, workers: int) -> None:
         loader = DataLoader(self, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
         captures = [str(capture) for capture in _CAPTURES[self.part]]
         data: dict[str, list[Any]] = {"images": [], "annotations": []}
         joints: dict[str, dict[str, Any]] = {capture: {} for capture in captures}
         fits: dict[str, dict[str, Any]] = {capture: {} for capture in captures}
-        for made in loader:
+        for made in tqdm(loader, desc=f"Drawing {self.part}", unit=" frames", delay=5):
             data["images"] += made["images"]
             data["annotations"] += made["annotations"]
             joints[made["capture"]][made["frame"]] = made["joints"]
@@ -126,7 +125,7 @@ class _Part(Dataset[dict[str, Any]]):
             },
         }
 
-    def _frame(self, number: int) -> dict[str, Any]:
+    def __getitem__(self, number: int) -> dict[str, Any]:
         kind = _KINDS[number % len(_KINDS)]
         captures = _CAPTURES[self.part]
         capture = captures[number // 2 % len(captures)]

@@ -5,10 +5,12 @@ import pytest
 import tiny_interhand as tiny
 import torch
 from hands.legacy_mano import openhand_arrays
+from jsonargparse import ArgumentParser
 
-from datamodules import InterHand
+from datamodules import HandData, InterHand
 from datamodules.hand_models import pose_hands
 from datamodules.interhand.data import TIPS, InterHandScenes
+from datamodules.scene import ManoPose
 from zoo.hands.skeleton import INTERHAND_TO_SNAP, LEFT, RIGHT
 
 INTERACTING, ONE_RIGHT, ONE_LEFT, LACKING, CURLED, LABELLED_ONE, NO_WRIST, NO_FIT = range(0, 3 * tiny.KINDS, 3)
@@ -229,3 +231,37 @@ def test_a_picture_of_another_size_than_its_labels_is_refused(twin, tmp_path):
     with pytest.raises(ValueError, match="334 x 512 pixels, but 300 x 512"):
         InterHand(root).scenes("val").read(0)
     assert InterHand(root).scenes("val").read(0, image=False).size == (512, 300)
+
+
+@pytest.mark.parametrize("side", [LEFT, RIGHT])
+def test_a_fit_turns_about_its_wrist_wherever_the_hand_model_has_it(tmp_path, side):
+    name, mean = {LEFT: "left", RIGHT: "right"}[side], np.linspace(-0.2, 0.3, 45)
+    (tmp_path / "mano").mkdir()
+    for other in ("left", "right"):
+        arrays = openhand_arrays(other)
+        arrays["v_template"] = arrays["v_template"] + (0.1, -0.05, 0.02)  # MANO's wrist is not at the origin
+        np.savez(tmp_path / f"mano/MANO_{other.upper()}.npz", **arrays | {"hands_mean": mean})
+    rng = np.random.default_rng(0)
+    pose, shape, place = rng.normal(0, 0.4, 48), rng.normal(size=10), (0.2, 0.1, -0.3)
+    fit = {"pose": pose.tolist(), "shape": shape.tolist(), "trans": place}
+    joint_valid = [[True]] * 42
+    frame = {"world_coord": tiny.world().tolist(), "joint_valid": joint_valid}
+    seen = [tiny.annotation(0, 0, [[1]] * 42)]
+    root = tiny.write(tmp_path / "data", annotations=seen, frames={"5": frame}, fits={"5": {name: fit}})
+    scenes = InterHand(root, mano=tmp_path / "mano").scenes("train")
+    hand = scenes.read(0, image=False).hands[side]
+    world = ManoPose(
+        np.float32(pose + np.append(np.zeros(3), mean)).reshape(16, 3), np.float32(shape), np.float32(place)
+    )
+    posed = [pose_hands(scenes.models, [side], [one])[0][0].double().numpy() for one in (world, hand.pose)]
+    np.testing.assert_allclose(posed[1], (posed[0] - (0.1, 0.2, -0.3)) @ tiny.TURN.T, atol=2e-6)
+
+
+def test_options_are_flags(twin):
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(HandData, "data")
+    flags = ["--data=datamodules.InterHand", f"--data.root={twin}", "--data.hands=single", "--data.fps=30"]
+    flags += ["--data.subsets.train=a.txt", "--data.min_joints=7", "--data.batch_size=3"]
+    data = parser.instantiate_classes(parser.parse_args(flags)).data
+    assert (data.hands, data.fps, data.min_joints, data.batch_size) == ("single", 30, 7, 3)
+    assert [(split, path.name) for split, path in data.subsets.items()] == [("train", "a.txt")]

@@ -160,6 +160,12 @@ def test_a_twin_is_a_function_of_its_seed_whoever_draws_it(tmp_path, monkeypatch
     assert len(tiny.load(roots[0], "test", "data")["images"]) == 1
 
 
+def test_a_twin_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="-n 1"):
+        synth("interhand", tmp_path / "twin", 0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_config_builds_the_dataset():
     config = yaml.safe_load((tiny.Path(interhand.__file__).parents[1] / "configs/interhand.yaml").read_text())
     assert config["class_path"] == "datamodules.InterHand"
