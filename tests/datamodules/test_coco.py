@@ -59,6 +59,8 @@ def test_left_is_the_person_s_left_hand(tmp_path):
 def test_a_hand_that_is_not_valid_is_not_there_and_its_zeros_are_no_labels(tmp_path):
     scene = only(write_coco(tmp_path, [person(right=points())]))
     assert list(scene.hands) == [RIGHT]
+    marked = write_coco(tmp_path / "a", [person(left=points(), right=points(), lefthand_valid=False)])
+    assert list(only(marked).hands) == [RIGHT]
     blank = write_coco(tmp_path / "b", [person(right=points(), lefthand_valid=True)])  # valid, but nothing is labelled
     assert list(only(blank).hands) == [RIGHT]
 
