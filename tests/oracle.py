@@ -34,9 +34,9 @@ class Oracle(Method):
         return self.hands(batch)
 
 
-def hand_in(data, out, model, verb="test", **options):
+def hand_in(data, out, model, verb="test", bone=False, **options):
     """Runs `test` or `predict`."""
-    trainer = L.Trainer(callbacks=[OfficialOutput(data, out)], **QUIET, **options)
+    trainer = L.Trainer(callbacks=[OfficialOutput(data, out, bone)], **QUIET, **options)
     if verb == "test":
         trainer.test(model, datamodule=data, verbose=False)
     else:

@@ -73,10 +73,13 @@ def test_scores_are_printed_and_written_beside_ours(root, tmp_path, capsys):
     assert found["mesh_mean3d"] == pytest.approx(written["official/mesh_mean3d"], abs=1e-3)
 
 
-def test_the_published_bone_gives_a_hand_its_size(labels, root, tmp_path):
-    run(root, tmp_path, Oracle(size=1.3))
-    found = read_submission(tmp_path / "official" / "pred.json", N, "FreiHAND")
+def test_the_published_bone_gives_a_hand_its_size_where_asked(labels, root, tmp_path):
+    run(root, tmp_path / "with", Oracle(size=1.3), bone=True)
+    found = read_submission(tmp_path / "with" / "official" / "pred.json", N, "FreiHAND")
     np.testing.assert_allclose(found.joints, labels.joints, atol=5e-5)
+    run(root, tmp_path / "without", Oracle(size=1.3))
+    found = read_submission(tmp_path / "without" / "official" / "pred.json", N, "FreiHAND")
+    np.testing.assert_allclose(found.joints, 1.3 * labels.joints, atol=5e-4)  # as large, as far
 
 
 def test_a_part_of_the_samples_is_scored_and_not_handed_in(root, tmp_path, capsys):

@@ -95,7 +95,8 @@ def _coco(pred: Path, root: Path, *, split: str = "val") -> Any:
         scores = precision(root, file, part, progress=True)
     measures = dict.fromkeys(key.partition("_")[2] for key in scores)
     sides = ("lefthand", "righthand")
-    lines = [(name, *(f"{scores.get(f'{side}_{name}', float('nan')):.3f}" for side in sides)) for name in measures]
+    cells = {key: f"{value:.3f}" for key, value in scores.items()}
+    lines = [(name, *(cells.get(f"{side}_{name}", "-") for side in sides)) for name in measures]
     table = (("", "left hands", "right hands"), *lines)
     return Evaluation(f"COCO-WholeBody {part}, average precision and recall of hands by OKS", scores, table)
 

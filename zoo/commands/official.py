@@ -36,20 +36,22 @@ def official_output(data: HandData, out: Path) -> "OfficialOutput | None":
 class OfficialOutput(L.Callback):
     """Brings hands of crops back to the images' cameras and writes `official/pred.json`, `pred.zip`, `scores.txt`.
 
-    A model gives hands about their wrists in the frame of a crop. Mirroring is undone; where the dataset gives away
-    the length of a bone (FreiHAND's `scale`), the hand gets that size. Its place is the wrist's where the dataset gives
-    that away (HO-3D), or where it lies on the joints that the model was given in 2D, or, where it was given the image
-    alone, where its box fills the crop as crops are made.
+    A model gives hands about their wrists in the frame of a crop. Mirroring is undone. A hand's place is the wrist's
+    where the dataset gives that away (HO-3D), or where it lies on the joints that the model was given in 2D, or, where
+    it was given the image alone, where its box fills the crop as crops are made.
     Of the conditions that `test` tries, the image is handed in if the model has an image branch, else the skeleton.
 
     Args:
         data: FreiHAND or HO-3D.
         out: The run's folder.
+        bone: Gives hands the size at which one bone has the length that the dataset gives away (FreiHAND's `scale`).
+            The protocol allows it, but one bone is a poor measure of a hand. Aligned scores do not change.
     """
 
-    def __init__(self, data: HandData, out: Path) -> None:
+    def __init__(self, data: HandData, out: Path, bone: bool = False) -> None:
         self.data = data
         self.out = Path(out)
+        self.bone = bone
         self.official: Official | None = None
         self.given = ""
 
@@ -95,7 +97,7 @@ class OfficialOutput(L.Callback):
             return
         rows = batch["index"].cpu().numpy()
         joints, vertices = hands["joints"][:, 0].float(), hands["vertices"][:, 0].float()
-        if self.official.bones is not None:
+        if self.bone and self.official.bones is not None:
             lengths = torch.from_numpy(np.array(self.official.bones[rows], np.float32))
             joints, vertices = resized(joints, vertices, lengths.to(joints.device))
         camera, size = batch["intrinsics"], self.data.size
