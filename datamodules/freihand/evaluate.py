@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from datamodules.evaluation import Evaluation, Official, Server
-from datamodules.freihand.data import FreiHAND
-from datamodules.freihand.files import EVAL_SIBLING, TIPS, find_evaluation
-from datamodules.hand_models import TWIN
+from datamodules.evaluation import Evaluation, Server
+from datamodules.freihand.files import EVAL_SIBLING, find_evaluation
 from datamodules.scene import FloatArray
 from datamodules.submission_mistakes import SNAP, Custom
-from datamodules.submissions import Submission, read_submission
+from datamodules.submissions import read_submission
 from zoo.metrics.official import FREIHAND as NAMES
 
 SERVER = Server(Custom("FreiHAND", "metres", SNAP), NAMES, bone=(0, 9))
@@ -49,34 +47,3 @@ def truth(root: Path, eval_root: Path | None = None, cache: Path | None = None) 
         )
     part.samples  # noqa: B018 - that the files agree
     return part.arrays["xyz"].array, part.arrays["verts"].array
-
-
-def official(data: FreiHAND) -> Official | None:
-    """What a submission of a model's predictions needs; None where there is no evaluation part."""
-    part = data.evaluation
-    if part is None:
-        return None
-    labelled = part.labelled
-    published = None if (data.root / TWIN).is_file() else TIPS
-    return Official(
-        SERVER,
-        TITLE,
-        part.samples,
-        lambda joints, vertices: outgoing(joints, vertices, part.tips if labelled else published),
-        (lambda: (part.arrays["xyz"].array, part.arrays["verts"].array)) if labelled else None,
-        part.arrays["scale"].array if "scale" in part.arrays else None,
-    )
-
-
-def outgoing(joints: FloatArray, vertices: FloatArray, tips: tuple[int, ...] | None) -> Submission:
-    """Hands in the project's conventions as the server takes them: nothing changes but the finger tips.
-
-    Args:
-        joints: (n, 21, 3) metres, SNAP-21.
-        vertices: (n, 778, 3) metres.
-        tips: Vertices that the labels use as thumb to pinky tip; None keeps the joints' own.
-    """
-    joints = joints.copy()
-    if tips is not None:
-        joints[:, 4::4] = vertices[:, list(tips)]
-    return Submission(joints, vertices)

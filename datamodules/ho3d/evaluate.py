@@ -2,20 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from datamodules.evaluation import Evaluation, Official, Server
-from datamodules.ho3d.data import HO3D
-from datamodules.ho3d.files import EVAL_SOURCE, LABELS, EvaluationTruth, evaluation_truth
+from datamodules.evaluation import Evaluation, Server
+from datamodules.ho3d.files import EVAL_SOURCE, EvaluationTruth, evaluation_truth
 from datamodules.scene import FloatArray
 from datamodules.submission_mistakes import MANO_TIPS, Custom
 from datamodules.submissions import Submission, read_submission
-from zoo.hands.skeleton import SNAP_TO_MANO_TIPS
 from zoo.metrics.official import HO3D as NAMES
 
 WRIST, MIDDLE = 0, 4  # in HO-3D's order: the ends of the bone that its second alignment makes as long as the true one
 SERVER = Server(Custom("HO-3D", "metres", MANO_TIPS, opengl=True), NAMES, bone=(WRIST, MIDDLE))
-_OPENGL = np.array([1, -1, -1], np.float32)
 
 
 def evaluate(
@@ -53,7 +48,7 @@ def evaluate(
         SERVER.check(pred, found, truth.xyz, vertices)
         _in_front(pred, found)
     scores = SERVER.scores(found, truth.xyz, vertices)
-    return SERVER.report(scores, len(truth.names), _title(truth.version))
+    return SERVER.report(scores, len(truth.names), title(truth.version))
 
 
 def labels(root: Path, eval_root: Path | None = None, cache: Path | None = None) -> tuple[EvaluationTruth, FloatArray]:
@@ -64,36 +59,8 @@ def labels(root: Path, eval_root: Path | None = None, cache: Path | None = None)
     return truth, truth.verts
 
 
-def official(data: HO3D) -> Official | None:
-    """What a submission of a model's predictions needs; None where there is no evaluation part."""
-    part = data.evaluation
-    if part is None:
-        return None
-    return Official(
-        SERVER,
-        _title(part.version),
-        len(part.names),
-        lambda joints, vertices: outgoing(joints, vertices, data.tips),
-        (lambda: (part.truth["xyz"].array, part.truth["verts"].array)) if set(LABELS) <= set(part.truth) else None,
-        gives_wrist=True,
-    )
-
-
-def outgoing(joints: FloatArray, vertices: FloatArray, tips: tuple[int, ...] | None) -> Submission:
-    """Hands in the project's conventions as the server takes them.
-
-    Args:
-        joints: (n, 21, 3) metres, OpenCV camera, SNAP-21.
-        vertices: (n, 778, 3) metres, OpenCV camera.
-        tips: Vertices that the labels use as thumb to pinky tip; None keeps the joints' own.
-    """
-    joints = joints.copy()
-    if tips is not None:
-        joints[:, 4::4] = vertices[:, list(tips)]
-    return Submission(joints[:, SNAP_TO_MANO_TIPS] * _OPENGL, vertices * _OPENGL)
-
-
-def _title(version: str) -> str:
+def title(version: str) -> str:
+    """What is scored, in the first line of a table."""
     return f"HO-3D {version}'s official evaluation"
 
 

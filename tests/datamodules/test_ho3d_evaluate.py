@@ -12,8 +12,9 @@ from posed_hands import posed_hands
 from tiny_ho3d import unlabel
 
 from datamodules.ho3d.data import HO3D
-from datamodules.ho3d.evaluate import evaluate, outgoing
+from datamodules.ho3d.evaluate import evaluate
 from datamodules.ho3d.files import evaluation_truth
+from datamodules.ho3d.official import outgoing
 from datamodules.submissions import read_submission, write_submission
 from zoo.__main__ import main
 from zoo.hands.skeleton import SNAP_TO_MANO_TIPS

@@ -26,11 +26,12 @@ FOLDER = "official"
 
 
 def official_output(data: HandData, out: Path) -> "OfficialOutput | None":
-    """The callback, for a dataset whose package has `evaluate.official`; None for others."""
-    module = f"{type(data).__module__.rpartition('.')[0]}.evaluate"
-    if not module.startswith("datamodules.") or find_spec(module) is None:
-        return None
-    return OfficialOutput(data, out) if hasattr(import_module(module), "official") else None
+    """The callback, for a dataset whose package has a module `official`; None for others."""
+    return OfficialOutput(data, out) if find_spec(_module(data)) is not None else None
+
+
+def _module(data: HandData) -> str:
+    return f"{type(data).__module__.rpartition('.')[0] or 'datamodules'}.official"
 
 
 class OfficialOutput(L.Callback):
@@ -56,8 +57,7 @@ class OfficialOutput(L.Callback):
         self.given = ""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        module = import_module(f"{type(self.data).__module__.rpartition('.')[0]}.evaluate")
-        self.official = module.official(self.data) if trainer.world_size == 1 else None
+        self.official = import_module(_module(self.data)).official(self.data) if trainer.world_size == 1 else None
         self.given = ""
         if self.official is None:
             say(
