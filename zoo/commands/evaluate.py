@@ -68,7 +68,12 @@ def evaluate(
     for path in (pred, root):
         if not path.expanduser().exists():
             raise FileNotFoundError(f"{path} is not there. Pass the right --{'pred' if path == pred else 'root'}.")
-    found = run(pred.expanduser(), root.expanduser(), **given)
+    try:
+        found = run(pred.expanduser(), root.expanduser(), **given)
+    except (FileNotFoundError, ValueError) as error:
+        if "--data." not in str(error):
+            raise
+        raise type(error)(str(error).replace("--data.", "--")) from error  # the trainer's flags have other names
     folder = out or Path(f"evaluate-{name}")
     print(found)
     write_text(folder / "metrics.json", json.dumps(dict(found.scores), indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""`evaluate coco`: the table of both hands, from a JSON file or a zip of it."""
+"""`evaluate`: COCO's table of both hands from a JSON file or a zip of it, and flags by their names here."""
 
 import json
 import zipfile
@@ -44,3 +44,10 @@ def test_another_split_is_a_sentence(root, capsys):
     words = ["evaluate", "coco", "--pred", str(root / "pred.json"), "--root", str(root / "coco"), "--split", "test"]
     assert main(words) == 2
     assert "Known: train, val." in capsys.readouterr().err
+
+
+def test_a_folder_of_another_dataset_names_the_flag_of_this_command(root, capsys):
+    assert main(["evaluate", "ho3d", "--pred", str(root / "pred.json"), "--root", str(root / "coco")]) == 1
+    said = capsys.readouterr().err
+    assert "--root" in said
+    assert "--data." not in said
