@@ -16,6 +16,7 @@ OWN = {
     "list": "models, data, parts, commands and weights: one line each",
     "doctor": "what works on this machine, and how to fix what does not",
     "data": "synth, check or draw a dataset",
+    "evaluate": "score a file of predictions by a dataset's official protocol",
     "sample": "generate, complete, reconstruct or fit hands",
     "bench": "measured speed against other implementations, and the tables of the paper",
     "release": "turn a run into weights that ship",

@@ -27,6 +27,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "side": (),
 }
 LABELS = ("xyz", "verts")
+TIPS = (744, 320, 443, 555, 672)  # vertices of MANO that the published labels use as thumb to pinky tip
 VERSIONS = ("gs", "hom", "sample", "auto")  # green screen, then three ways to replace it
 EVAL_SIBLING = "FreiHAND_pub_v2_eval"
 _SAME_POINT = 1e-5  # metres

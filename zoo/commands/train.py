@@ -27,6 +27,7 @@ from zoo.attention import Attention
 from zoo.commands import folder
 from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
+from zoo.commands.official import FOLDER, official_output
 from zoo.commands.predictions import Predictions
 from zoo.commands.speech import speaking
 from zoo.models.base import Method
@@ -132,6 +133,8 @@ class ZooCLI(LightningCLI):
         if self.command == "predict":
             self.trainer.callbacks.append(Predictions(self.out / "predictions"))  # type: ignore[attr-defined]
             options.return_predictions = False
+        if self.command in ("test", "predict") and (official := official_output(self.datamodule, self.out)):
+            self.trainer.callbacks.append(official)  # type: ignore[attr-defined]
         if self.command in ("validate", "test"):
             options.verbose = False  # the callback prints a better table
         if folder.is_first_process():
@@ -260,6 +263,7 @@ def _report(cli: ZooCLI) -> int:
             "curves": [cli.out / "log.csv"],
             "checkpoints": sorted((cli.out / "checkpoints").glob("*.ckpt")),
             "pictures": pictures[-3:],
+            "official": [cli.out / FOLDER / name for name in ("pred.json", "pred.zip", "scores.txt")],
             "predictions": sorted((cli.out / "predictions").glob("*.npz"))[:1],
         }
         print(f"{cli.command} done. Everything is in {cli.out}:")

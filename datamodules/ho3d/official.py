@@ -1,0 +1,42 @@
+"""What turns a model's hands on HO-3D's evaluation part into a submission."""
+
+import numpy as np
+
+from datamodules.evaluation import Official
+from datamodules.ho3d.data import HO3D
+from datamodules.ho3d.evaluate import SERVER, title
+from datamodules.ho3d.files import LABELS
+from datamodules.scene import FloatArray
+from datamodules.submissions import Submission
+from zoo.hands.skeleton import SNAP_TO_MANO_TIPS
+
+_OPENGL = np.array([1, -1, -1], np.float32)
+
+
+def official(data: HO3D) -> Official | None:
+    """What a submission of a model's predictions needs; None where there is no evaluation part."""
+    part = data.evaluation
+    if part is None:
+        return None
+    return Official(
+        SERVER,
+        title(part.version),
+        len(part.names),
+        lambda joints, vertices: outgoing(joints, vertices, data.tips),
+        (lambda: (part.truth["xyz"].array, part.truth["verts"].array)) if set(LABELS) <= set(part.truth) else None,
+        gives_wrist=True,
+    )
+
+
+def outgoing(joints: FloatArray, vertices: FloatArray, tips: tuple[int, ...] | None) -> Submission:
+    """Hands in the project's conventions as the server takes them.
+
+    Args:
+        joints: (n, 21, 3) metres, OpenCV camera, SNAP-21.
+        vertices: (n, 778, 3) metres, OpenCV camera.
+        tips: Vertices that the labels use as thumb to pinky tip; None keeps the joints' own.
+    """
+    joints = joints.copy()
+    if tips is not None:
+        joints[:, 4::4] = vertices[:, list(tips)]
+    return Submission(joints[:, SNAP_TO_MANO_TIPS] * _OPENGL, vertices * _OPENGL)
