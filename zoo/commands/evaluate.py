@@ -3,7 +3,6 @@
 import inspect
 import json
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +45,6 @@ def evaluate(
     """
     if name not in KNOWN:
         raise UsageError(f"evaluate {name}: no official protocol is known.{nearest(name, KNOWN)} Known: {_listed()}.")
-    if find_spec(f"datamodules.{name}") is None or find_spec(f"datamodules.{name}.evaluate") is None:
-        raise UsageError(f"evaluate {name} is not in this installation. Install the project again.")
     run = _coco if name == "coco" else import_module(f"datamodules.{name}.evaluate").evaluate
     options: dict[str, Any] = {
         "protocol": protocol,
