@@ -3,21 +3,17 @@
 FreiHAND's `training_verts.json` is 1.5 GB of text; as Python lists it would take 8 GB.
 """
 
-import errno
-import hashlib
 import math
-import os
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from platformdirs import user_cache_path
 from tqdm import tqdm
 
+from datamodules.cached import keep
 from datamodules.scene import FloatArray, IntArray
 
 _PIECE = 16 << 20  # bytes of text held at once
@@ -57,39 +53,27 @@ class JsonArray:
     def array(self) -> FloatArray:
         """(n, *shape), read-only."""
         stat = self.path.stat()
-        folder = self.cache or user_cache_path("hand-model-zoo") / "json"
-        name = f"{self.path.stem}-{_digest(str(self.path.resolve()))}"
-        file = folder / f"{name}-{_digest(f'{stat.st_size} {stat.st_mtime_ns} {self.shape}')}.npy"
-        if not file.is_file():
-            for stale in folder.glob(f"{name}-*.npy"):
-                stale.unlink(missing_ok=True)
-            self._convert(file, stat.st_size)
+        file = keep(
+            self._convert,
+            cache=self.cache,
+            kind="json",
+            stem=self.path.stem,
+            source=self.path.resolve(),
+            state=f"{stat.st_size} {stat.st_mtime_ns} {self.shape}",
+            suffix=".npy",
+            told=(f"The parsed copy of {self.path}", "a third of the file's size"),
+        )
         return np.load(file, mmap_mode="r")
 
-    def _convert(self, file: Path, size: int) -> None:
-        draft = file.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as out:
-                out.write(bytes(_HEADER))
-                count = 0
-                for block in parse(self.path, self.shape, progress=size):
-                    out.write(block.tobytes())
-                    count += len(block)
-                out.seek(0)
-                _header(out, (count, *self.shape))
-            os.replace(draft, file)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-                raise
-            raise OSError(
-                error.errno,
-                f"The parsed copy of {self.path} could not be written to {file.parent} ({error.strerror}). "
-                "It takes a third of the file's size. Make room there or set --data.cache to another folder.",
-            ) from error
-        finally:
-            with suppress(OSError):
-                draft.unlink()
+    def _convert(self, draft: Path) -> None:
+        with draft.open("wb") as out:
+            out.write(bytes(_HEADER))
+            count = 0
+            for block in parse(self.path, self.shape, progress=self.path.stat().st_size):
+                out.write(block.tobytes())
+                count += len(block)
+            out.seek(0)
+            _header(out, (count, *self.shape))
 
 
 def parse(path: Path, shape: tuple[int, ...], progress: int = 0) -> Iterator[FloatArray]:
@@ -194,7 +178,3 @@ def _header(out: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(out, {"descr": "<f4", "fortran_order": False, "shape": shape})
     if out.tell() != _HEADER:
         raise OSError(f"numpy wrote a header of {out.tell()} bytes where {_HEADER} were kept free for it.")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

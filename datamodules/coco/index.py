@@ -3,10 +3,6 @@
 COCO-WholeBody's training file is a gigabyte of text; as Python objects it would take ten, in every loader worker.
 """
 
-import errno
-import hashlib
-import os
-import shutil
 from array import array
 from functools import cached_property
 from itertools import pairwise
@@ -15,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
+from datamodules.cached import keep
 from datamodules.coco.files import Files
 from datamodules.coco.labels import NUMBERS, PREFIXES, has_hand, is_counted, keypoints, sane
 from datamodules.json_stream import entries
@@ -67,19 +63,18 @@ class Index:
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Those of `PEOPLE` and `OTHERS`, by name, read-only."""
-        folder = self.folder
-        if not folder.is_dir():
-            self._write(folder)
-        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*PEOPLE, *OTHERS)}
-
-    @property
-    def folder(self) -> Path:
-        """Where the arrays are or will be; the name changes with the files."""
         given = (self.files.annotations, self.files.captions, self.files.mano)
         states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) if path else () for path in given]
-        folder = self.cache or user_cache_path("hand-model-zoo") / "coco"
-        name = f"{self.files.annotations.stem}-{_digest(str(self.files.annotations.resolve()))}"
-        return folder / f"{name}-{_digest(f'{states} {VERSION}')}"
+        folder = keep(
+            self._write,
+            cache=self.cache,
+            kind="coco",
+            stem=self.files.annotations.stem,
+            source=self.files.annotations.resolve(),
+            state=f"{states} {VERSION}",
+            told=(f"The index of {self.files.annotations}", "a fifth of the file's size"),
+        )
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*PEOPLE, *OTHERS)}
 
     def captions(self, image: int) -> list[str]:
         """The captions of an image.
@@ -92,30 +87,11 @@ class Index:
         text = self.arrays["caption"]
         return [bytes(text[a:b]).decode() for a, b in pairwise(starts)]
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, draft: Path) -> None:
         arrays = read(self.files)
-        draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        try:
-            draft.mkdir(parents=True, exist_ok=True)
-            for name, values in arrays.items():
-                np.save(draft / f"{name}.npy", values)
-            for stale in folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*"):
-                shutil.rmtree(stale, ignore_errors=True)
-            try:
-                os.replace(draft, folder)
-            except OSError:
-                if not folder.is_dir():  # another process was faster
-                    raise
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-                raise
-            raise OSError(
-                error.errno,
-                f"The index of {self.files.annotations} could not be written to {folder.parent} ({error.strerror}). "
-                "It takes a fifth of the file's size. Make room there or set --data.cache to another folder.",
-            ) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        for name, values in arrays.items():
+            np.save(draft / f"{name}.npy", values)
 
 
 def read(files: Files, progress: bool = True) -> dict[str, NDArray[Any]]:
@@ -270,7 +246,3 @@ def _read_captions(path: Path | None, images: IntArray, progress: bool) -> tuple
     starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     first = np.searchsorted(place[kept], np.arange(len(images) + 1))
     return text, starts, first
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

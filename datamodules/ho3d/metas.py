@@ -4,8 +4,6 @@ The table is kept as the files say it: metres, OpenGL camera (y up, the hand at 
 tips last. `datamodules/ho3d/data.py` converts.
 """
 
-import errno
-import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from tqdm import tqdm
 
+from datamodules.cached import keep
 from zoo.hands.unpickle import decode, read_tree
 
 Part = Literal["train", "evaluation"]
@@ -104,12 +102,26 @@ def read_metas(
         ValueError: A label file is damaged.
         OSError: The table cannot be written.
     """
-    folder = cache or user_cache_path("hand-model-zoo") / "ho3d"
-    stem = f"ho3d-{part}-{_digest(str(source.resolve()).encode())}"
-    file = folder / f"{stem}-{_digest(_state(paths, names))}.npy"
-    if file.is_file():
-        return file
-    table = np.zeros(len(paths), [("name", f"S{max(len(name.encode()) for name in names)}"), *COLUMNS])
+    columns = np.dtype([("name", f"S{max(len(name.encode()) for name in names)}"), *COLUMNS])
+
+    def write(draft: Path) -> None:
+        with draft.open("wb") as out:
+            np.save(out, _read(paths, names, part, columns))
+
+    return keep(
+        write,
+        cache=cache,
+        kind="ho3d",
+        stem=f"ho3d-{part}",
+        source=source.resolve(),
+        state=_state(paths, names),
+        suffix=".npy",
+        told=("The table of HO-3D's labels", f"{columns.itemsize * len(paths) / 1e6:.0f} MB"),
+    )
+
+
+def _read(paths: Sequence[Path], names: Sequence[str], part: Part, columns: np.dtype[Any]) -> Table:
+    table = np.zeros(len(paths), columns)
     table["name"] = [name.encode() for name in names]
 
     def fill(row: int) -> None:
@@ -123,8 +135,7 @@ def read_metas(
         rows = tqdm(pool.map(fill, range(len(paths))), f"Reading {part} labels", len(paths), unit=" files", delay=5)
         for _ in rows:
             pass
-    _keep(file, table, stem)
-    return file
+    return table
 
 
 def _state(paths: Sequence[Path], names: Sequence[str]) -> bytes:
@@ -135,30 +146,3 @@ def _state(paths: Sequence[Path], names: Sequence[str]) -> bytes:
             stat = os.stat(path)
             stats[row] = stat.st_size, stat.st_mtime_ns
     return b"\n".join((repr(COLUMNS).encode(), "\n".join(names).encode(), stats.tobytes()))
-
-
-def _keep(file: Path, table: Table, stem: str) -> None:
-    draft = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as out:
-            np.save(out, table)
-        os.replace(draft, file)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENOTDIR):
-            raise
-        raise OSError(
-            error.errno,
-            f"The table of HO-3D's labels could not be written to {file.parent} ({error.strerror}). It takes "
-            f"{table.nbytes / 1e6:.0f} MB. Make room there or set --data.cache to another folder.",
-        ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-    for stale in file.parent.glob(f"{stem}-*.npy"):
-        if stale != file:
-            stale.unlink(missing_ok=True)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:12]

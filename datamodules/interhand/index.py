@@ -1,12 +1,6 @@
 """InterHand2.6M's annotations by number: memory-mapped, so that a start takes no time and workers share their pages."""
 
-import errno
-import hashlib
-import os
-import shutil
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
+from datamodules.cached import keep
 from datamodules.interhand.files import HAND_TYPES, Files
 from datamodules.interhand.indexer import JOINTS, NAME, write_index
 from datamodules.scene import BoolArray, FloatArray, IntArray
@@ -23,7 +17,6 @@ from datamodules.scene import BoolArray, FloatArray, IntArray
 Rows = IntArray | slice
 ROOTS = {0: 41, 1: 20}  # the wrist of each side among the 42 joints
 _VERSION = "1"  # of what is written
-_ABANDONED = 24 * 3600  # seconds after which the draft of a killed process is removed
 
 
 class Camera(NamedTuple):
@@ -57,13 +50,16 @@ class InterHandIndex:
     @cached_property
     def folder(self) -> Path:
         """Where the arrays are."""
-        home = (self.cache or user_cache_path("hand-model-zoo")) / "interhand"
         stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self.files.all]
-        name = f"{self.files.part}-{_digest(str(self.files.data[0].resolve()))}"
-        folder = home / f"{name}-{_digest(f'{_VERSION} {stats}')}"
-        if not folder.is_dir():
-            self._write(home, name, folder)
-        return folder
+        return keep(
+            self._write,
+            cache=self.cache,
+            kind="interhand",
+            stem=self.files.part,
+            source=self.files.data[0].resolve(),
+            state=f"{_VERSION} {stats}",
+            told=(f"The index of {self.files.data[0]}", "about a tenth of the file's size"),
+        )
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -152,30 +148,9 @@ class InterHandIndex:
         """(61,) pose, shape, translation in the world frame, metres; pose relative to MANO's mean pose."""
         return np.array(self.arrays["mano"][self.arrays["frame"][row], side])
 
-    def _write(self, home: Path, name: str, folder: Path) -> None:
-        draft = home / f".{folder.name}.{os.getpid()}.tmp"
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            _remove_old(home, name, folder)
-            shutil.rmtree(draft, ignore_errors=True)  # of a killed process that had our number
-            draft.mkdir()
-            write_index(self.files, draft, progress=self.progress)
-            try:
-                os.replace(draft, folder)
-            except OSError:  # another process was faster
-                if not folder.is_dir():
-                    raise
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-                raise
-            raise OSError(
-                error.errno,
-                f"The index of {self.files.data[0]} could not be written to {home} ({error.strerror}). It takes about "
-                "a tenth of the file's size. Make room there or set --data.cache to another folder.",
-            ) from error
-        finally:
-            with suppress(OSError):
-                shutil.rmtree(draft)
+    def _write(self, draft: Path) -> None:
+        draft.mkdir()
+        write_index(self.files, draft, progress=self.progress)
 
 
 def of_whole_hands(valid: BoolArray) -> BoolArray:
@@ -186,18 +161,3 @@ def of_whole_hands(valid: BoolArray) -> BoolArray:
 
 def _flags(packed: NDArray[np.uint8]) -> BoolArray:
     return np.unpackbits(packed, axis=1, count=JOINTS).astype(np.bool_)
-
-
-def _remove_old(home: Path, name: str, current: Path) -> None:
-    """Removes the indexes of the same files as they were before, and what killed processes left."""
-    for stale in home.glob(f"{name}-*"):
-        if stale != current:  # which another process may just have finished
-            shutil.rmtree(stale, ignore_errors=True)
-    for draft in home.glob(".*.tmp"):
-        with suppress(OSError):
-            if time.time() - draft.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(draft)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,23 +1,18 @@
 """All pairs of hands of some files as arrays that are mapped into memory: read once, then kept in the user's cache."""
 
-import errno
-import hashlib
 import json
-import os
-import shutil
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from platformdirs import user_cache_path
 from tqdm import tqdm
 
+from datamodules.cached import keep
 from datamodules.scene import BoolArray, FloatArray, IntArray
 from datamodules.twohand500k.conventions import WIDTH, Conventions, Source
 
 _META = "table.json"
-_FULL = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENOTDIR)
 VERSION = 1  # of the layout in the cache
 
 
@@ -85,38 +80,20 @@ def make_table(source: Source, cache: Path | None = None) -> Table:
         ValueError: A file is damaged or holds something else.
         OSError: The table cannot be written.
     """
-    above = (cache or user_cache_path("hand-model-zoo")) / "twohand500k"
-    stem = f"{source.root.name}-{_digest(f'{source.root.resolve()} {source.part}')}"
-    folder = above / f"{stem}-{_digest(_state(source))}"
-    if (folder / _META).is_file():
-        return Table(folder)
-    draft = folder.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        draft.mkdir(parents=True, exist_ok=True)
-        n = _write(source, draft)
-        if not n:
-            raise ValueError(f"{source.root} holds no pair of hands. Copy the files again or change --data.root.")
-        meta = {"n": n, "conventions": source.conventions.record()}
-        (draft / _META).write_text(json.dumps(meta))
-        if not folder.exists():  # another process may have been faster
-            os.replace(draft, folder)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise OSError(
-            error.errno,
-            f"The table of {source.root} could not be written to {above} ({error.strerror}). It takes 500 bytes a "
-            "pair. Make room there or set --data.cache to another folder.",
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    for stale in above.glob(f"{stem}-*"):
-        if stale != folder and not stale.name.endswith(".tmp"):
-            shutil.rmtree(stale, ignore_errors=True)
+    folder = keep(
+        partial(_write, source),
+        cache=cache,
+        kind="twohand500k",
+        stem=source.root.name,
+        source=f"{source.root.resolve()} {source.part}",
+        state=_state(source),
+        told=(f"The table of {source.root}", "500 bytes a pair"),
+    )
     return Table(folder)
 
 
-def _write(source: Source, draft: Path) -> int:
+def _write(source: Source, draft: Path) -> None:
+    draft.mkdir()
     count = 0
     with (draft / "hands").open("wb") as hands, (draft / "valid").open("wb") as valid:
         for path in tqdm(source.files, f"Reading {source.root.name}", unit=" files", delay=5):
@@ -128,7 +105,9 @@ def _write(source: Source, draft: Path) -> int:
                     with (draft / name).open("ab") as file:
                         file.write(np.ascontiguousarray(more, dtype).tobytes())
             count += len(block.hands)
-    return count
+    if not count:
+        raise ValueError(f"{source.root} holds no pair of hands. Copy the files again or change --data.root.")
+    (draft / _META).write_text(json.dumps({"n": count, "conventions": source.conventions.record()}))
 
 
 def _state(source: Source) -> str:
@@ -136,7 +115,3 @@ def _state(source: Source) -> str:
     stats = ((path, path.stat()) for path in source.files)
     listed = [f"{path.relative_to(source.root)} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats]
     return "\n".join([str(VERSION), source.key, *listed])
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
