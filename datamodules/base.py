@@ -231,5 +231,16 @@ class FolderData(HandData, ABC):
         return self._root
 
 
+def held_out_part(val_fraction: float) -> float:
+    """The part of the training rows that validation takes, if it is one.
+
+    Raises:
+        ValueError: It would take none or all.
+    """
+    if not 0 < val_fraction < 1:
+        raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
+    return val_fraction
+
+
 def _as_is(batch: Any) -> Any:
     return batch

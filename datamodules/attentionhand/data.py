@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.attentionhand.files import MODALITIES, AttentionHandFolder, file_id, read_sentence
 from datamodules.attentionhand.labels import read_labels
-from datamodules.base import FolderData
+from datamodules.base import FolderData, held_out_part
 from datamodules.hand_models import find_models, say_no_mesh
 from datamodules.photos import photo_size, read_photo
 from datamodules.scene import BoolArray, ByteArray, FloatArray, HandModels, IntArray, Scene, Scenes, Split
@@ -129,9 +129,7 @@ class AttentionHandData(FolderData):
         **options: Any,
     ) -> None:
         super().__init__(root, **options)
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
-        self.val_fraction = val_fraction
+        self.val_fraction = held_out_part(val_fraction)
         self.val_seed = val_seed
 
     def prepare_data(self) -> None:

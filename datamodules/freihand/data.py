@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import FolderData
+from datamodules.base import FolderData, held_out_part
 from datamodules.freihand.files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation
 from datamodules.hand_models import absolute, find_models, pose_hands
 from datamodules.photos import read_jpeg
@@ -148,10 +148,8 @@ class FreiHAND(FolderData):
         **options: Any,
     ) -> None:
         super().__init__(root, **options)
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
         self.eval_root = None if eval_root is None else Path(eval_root).expanduser()
-        self.val_fraction = val_fraction
+        self.val_fraction = held_out_part(val_fraction)
 
     def prepare_data(self) -> None:
         """Parses the label files once, before any other process needs them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import FolderData
+from datamodules.base import FolderData, held_out_part
 from datamodules.hand_models import find_models, moved, say_no_mesh
 from datamodules.ho3d.files import EVAL_SOURCE, SIZE, TIPS, HO3DPart
 from datamodules.ho3d.masks import Masks
@@ -106,10 +106,8 @@ class HO3D(FolderData):
         **options: Any,
     ) -> None:
         super().__init__(root, **options)
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
         self.eval_root = None if eval_root is None else Path(eval_root).expanduser()
-        self.val_fraction = val_fraction
+        self.val_fraction = held_out_part(val_fraction)
 
     def prepare_data(self) -> None:
         """Reads the label files once, before any other process needs them."""

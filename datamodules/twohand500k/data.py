@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import FolderData
+from datamodules.base import FolderData, held_out_part
 from datamodules.hand_models import absolute, find_models, moved
 from datamodules.photos import photo_size, read_photo
 from datamodules.scene import BoolArray, FloatArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
@@ -125,10 +125,8 @@ class TwoHand500K(FolderData):
         **options: Any,
     ) -> None:
         super().__init__(root, **options)
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"val_fraction={val_fraction} leaves nothing. Set --data.val_fraction between 0 and 1.")
         self.mapping = None if mapping is None else Path(mapping).expanduser()
-        self.val_fraction = val_fraction
+        self.val_fraction = held_out_part(val_fraction)
 
     def prepare_data(self) -> None:
         """Reads all files once, before any other process needs them."""

@@ -44,11 +44,11 @@ from datamodules.twohand500k.conventions import (
     listing,
 )
 from datamodules.twohand500k.intaghand import matrix_to_axis_angle
-from datamodules.twohand500k.shards import read_npz
+from datamodules.twohand500k.shards import METADATA, read_npz
 from zoo.hands.unpickle import decode, read_tree
 from zoo.registry import nearest
 
-REQUIRED = ("files", "unit", "frame", "flat_hand_mean", "left_shapedirs_fix")
+REQUIRED = ("files", *METADATA)
 DEFAULTS: dict[str, Any] = {"rows": "many", "rotation": "axis_angle", "pca": False}
 PARTS: tuple[Split, ...] = ("train", "val", "test")
 _KEY = re.compile(r"(?P<key>[^\[\]]+)(\[(?P<start>\d+):(?P<stop>\d+)\])?")

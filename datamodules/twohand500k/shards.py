@@ -52,7 +52,8 @@ class Shards(Source):
 
     @cached_property
     def conventions(self) -> Conventions:
-        return _conventions(_metadata(read_npz(self.files[0], METADATA), self.files[0]))
+        told = self._first
+        return Conventions(FRAMES[told["frame"]], told["flat_hand_mean"], told["left_shapedirs_fix"])
 
     @cached_property
     def _first(self) -> dict[str, Any]:
@@ -158,10 +159,6 @@ def _metadata(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
         if type(value) is not type(options[0]) or value not in options:
             raise ValueError(f"{path}: {key} is {value!r}; it must be one of {options}. {WHY}")
     return found
-
-
-def _conventions(metadata: dict[str, Any]) -> Conventions:
-    return Conventions(FRAMES[metadata["frame"]], metadata["flat_hand_mean"], metadata["left_shapedirs_fix"])
 
 
 def _kind(array: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 All take metres and give millimetres. What no label allows is left out of a result, or NaN where it is one number.
 """
 
+from abc import ABC
 from typing import final
 
 import torch
@@ -22,8 +23,26 @@ TwoMasks = Bool[Tensor, "b 2"]
 SINGLE, INTERACTING = 0, 1
 
 
+class Sums(Metric, ABC):
+    """What a mean is taken of, in double precision: tens of thousands of hands are added.
+
+    Args:
+        shape: Of the sums.
+    """
+
+    higher_is_better = False
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        for name in ("total", "count"):
+            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+
+
 @final
-class TwoHandMPJPE(Metric):
+class TwoHandMPJPE(Sums):
     """Mean joint error after each hand's own wrist alignment, of single and of interacting hands.
 
     A joint's mean is taken over samples first, then the mean over the 42 joints. For all hands together InterNet (Moon
@@ -33,16 +52,9 @@ class TwoHandMPJPE(Metric):
         pooled: InterNet's way.
     """
 
-    higher_is_better = False
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
     def __init__(self, pooled: bool) -> None:
-        super().__init__()
+        super().__init__(2, 42)
         self.pooled = pooled
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros(2, 42, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, predicted: TwoJoints, target: TwoJoints, valid: Bool[Tensor, "b 2 21"], interacting: Mask) -> None:
         """Adds samples, metres, any origin; joints of a hand without a labelled wrist are left out."""
@@ -70,21 +82,14 @@ class TwoHandMPJPE(Metric):
 
 
 @final
-class TwoHandMPVPE(Metric):
+class TwoHandMPVPE(Sums):
     """Mean vertex error of hands relative to the wrists of their own meshes: of single, interacting and all hands.
 
     As InterWild has it: the two hands of a sample count separately.
     """
 
-    higher_is_better = False
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
+        super().__init__(2)
 
     def update(
         self,
@@ -112,18 +117,8 @@ class TwoHandMPVPE(Metric):
 
 
 @final
-class MRRPE(Metric):
+class MRRPE(Sums):
     """Mean error of the way from the right wrist to the left one, millimetres, of hands that have both."""
-
-    higher_is_better = False
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, predicted: Float[Tensor, "b 3"], target: Float[Tensor, "b 3"], valid: Mask) -> None:
         """Adds ways (left wrist - right wrist), metres."""
@@ -135,21 +130,11 @@ class MRRPE(Metric):
 
 
 @final
-class RRVE(Metric):
+class RRVE(Sums):
     """Mean vertex error of both hands in the place of the right one, millimetres (InterWild).
 
     The right mesh relative to its wrist; the left mesh relative to its wrist, moved by the way between the wrists.
     """
-
-    higher_is_better = False
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -173,18 +158,10 @@ class RRVE(Metric):
 
 
 @final
-class HandednessAccuracy(Metric):
+class HandednessAccuracy(Sums):
     """Share of samples for which both scores, cut at a half, say which hands are there; from 0 to 1 (InterNet)."""
 
     higher_is_better = True
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, scores: Float[Tensor, "b 2"], present: TwoMasks, valid: Mask) -> None:
         """Adds samples: scores and truth by side."""
@@ -197,7 +174,7 @@ class HandednessAccuracy(Metric):
 
 
 @final
-class MiddleBoneErrors(Metric):
+class MiddleBoneErrors(Sums):
     """IntagHand's errors (Li et al. 2022): each hand about its middle knuckle, with the true length of the bone to it.
 
     The mean over all points and samples of a side, then the mean of the sides; millimetres.
@@ -206,16 +183,9 @@ class MiddleBoneErrors(Metric):
         points: 21 joints or 778 vertices.
     """
 
-    higher_is_better = False
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
     def __init__(self, points: int) -> None:
-        super().__init__()
+        super().__init__(2)
         self.points = points
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(
         self,
