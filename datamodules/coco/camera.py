@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from datamodules.scene import FloatArray
 
 STEPS = 12  # of Gauss and Newton; six do
-LEAST_FOCAL = 1.0  # pixels
 
 
 def made_up_camera(size: tuple[int, int], focal: float) -> FloatArray:

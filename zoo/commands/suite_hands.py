@@ -51,10 +51,6 @@ class HeldOut:
         """(b, 778, 3) metres, wrist-relative."""
         return self.batch["vertices"] - self.batch["joints"][:, [WRIST]]
 
-    @property
-    def has_images(self) -> bool:
-        return bool(self.batch["has_image"].all())
-
     def given(self, *names: str) -> Given:
         """Some of the conditions: skeleton3d, skeleton2d, image."""
         everything, found = conditions_of(self.batch), Given()
