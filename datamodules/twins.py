@@ -18,6 +18,7 @@ from datamodules.openhand.appearance import draw_look
 from datamodules.openhand.backgrounds import background
 from datamodules.openhand.pictures import Studio, lens
 from datamodules.openhand.pose_stream import PoseStream, ViewCone
+from datamodules.openhand.shading import draw_lamps
 from datamodules.scene import BoolArray, ByteArray, FloatArray, ManoPose
 from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
@@ -125,7 +126,8 @@ class Stage:
         rng = self.rng(number, 1)
         height, width = self.size
         picture = background(rng, max(self.size))
-        look = draw_look(rng)  # one person
+        look = draw_look(rng)  # one person, in one light
+        lamps = draw_lamps(rng, picture.reshape(-1, 3).mean(0) ** 2.2)
         masks: dict[int, BoolArray] = {}
         for side in sorted(hands, key=lambda side: -hands[side].joints[0, 2]):  # the far one first
             studio, hand = self._studios[side], hands[side]
@@ -133,7 +135,7 @@ class Stage:
             masks = {other: seen_before & ~seen.mask for other, seen_before in masks.items()} | {side: mask}
             if len(seen.parts):
                 painted = studio.paint(seen, look)
-                picture = studio.compose(seen, painted, self.intrinsics, picture, rng)
+                picture = studio.compose(seen, painted, self.intrinsics, picture, rng, lamps=lamps)
         image = lens(picture, rng)[:height, :width]
         return TwinPicture(np.ascontiguousarray(image), {side: mask[:height, :width] for side, mask in masks.items()})
 

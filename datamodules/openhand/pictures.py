@@ -12,7 +12,7 @@ from datamodules.openhand.appearance import ARM, CLOTH, THING, Bones, Look, Pain
 from datamodules.openhand.backgrounds import Picture, Rng, background, green_screen
 from datamodules.openhand.forearm import boundary_loop, grow
 from datamodules.openhand.occluders import Solid, held, in_front
-from datamodules.openhand.shading import Mesh, Seen, draw_lamps, see, shade
+from datamodules.openhand.shading import Lamps, Mesh, Seen, draw_lamps, see, shade
 from zoo.hands.model import HandModel
 from zoo.hands.render import Backend
 from zoo.hands.skeleton import LEFT
@@ -90,7 +90,15 @@ class Studio:
         return lens(picture, rng)
 
     def compose(
-        self, seen: Seen, painted: Painted, intrinsics: Floats, behind: Picture, rng: Rng, *, shadow: bool = True
+        self,
+        seen: Seen,
+        painted: Painted,
+        intrinsics: Floats,
+        behind: Picture,
+        rng: Rng,
+        *,
+        lamps: Lamps | None = None,
+        shadow: bool = True,
     ) -> Picture:
         """Lights what is seen and lays it over what is behind it: (h, w, 3) sRGB in [0, 1].
 
@@ -99,10 +107,12 @@ class Studio:
             painted: its colours.
             intrinsics: (3, 3) pixels.
             behind: (h, w, 3) sRGB in [0, 1].
-            rng: draws the lamps, and whether there is a shadow.
+            rng: draws the exposure, and whether there is a shadow.
+            lamps: the light; drawn to suit what is behind when None.
             shadow: whether a shadow may fall on what is behind.
         """
-        lamps = draw_lamps(rng, behind.reshape(-1, 3).mean(0) ** 2.2)
+        if lamps is None:
+            lamps = draw_lamps(rng, behind.reshape(-1, 3).mean(0) ** 2.2)
         linear = shade(seen, painted, lamps, intrinsics)
         lit = linear.mean(1)
         linear = linear * np.clip(0.23 / (np.median(lit) + 0.02), 0.75, 1.5) * rng.uniform(0.8, 1.2)
