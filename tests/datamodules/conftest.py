@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+import tiny_interhand
+from tiny_attentionhand import scene, write
 from tiny_freihand import random_labels, write_freihand
 
-from datamodules.ho3d.twin import synth as synth_ho3d
+from datamodules.synth import synth
 
 
 @pytest.fixture(autouse=True)
@@ -22,22 +24,31 @@ def freihand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ho3d(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven training frames in three sequences and two evaluation frames of version 3; only read it."""
-    root = tmp_path_factory.mktemp("data") / "HO3D_v3"
-    synth_ho3d(root, 7, 0, 0)
-    return root
+    return synth("ho3d", tmp_path_factory.mktemp("data") / "HO3D_v3", 7)
 
 
 @pytest.fixture(scope="session")
 def ho3d_v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three training frames and two evaluation frames of version 2; only read it."""
-    root = tmp_path_factory.mktemp("data") / "HO3D_v2"
-    synth_ho3d(root, 3, 0, 0)
-    return root
+    return synth("ho3d", tmp_path_factory.mktemp("data") / "HO3D_v2", 3)
 
 
 @pytest.fixture(scope="session")
 def coco_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight training pictures and one for validation, drawn; only read it."""
-    from datamodules.synth import synth
-
     return synth("coco", tmp_path_factory.mktemp("data") / "MSCOCO", 8)
+
+
+@pytest.fixture(scope="session")
+def attentionhand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authors' working folder: ten rows in `data`, two rows to predict in `samples`; only read it."""
+    root = tmp_path_factory.mktemp("Attention Hånd")
+    write(root / "data", map(scene, range(10)))
+    write(root / "samples", (scene(number, photo=False) for number in (10, 11)))
+    return root
+
+
+@pytest.fixture(scope="session")
+def interhand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of each kind of frame by three cameras, in grey pictures; only read it."""
+    return tiny_interhand.twin(tmp_path_factory.mktemp("data") / "two hands ñ" / "InterHand2.6M")

@@ -1,37 +1,12 @@
-import json
-import os
-import pickle
-from pathlib import Path
-
 import numpy as np
 import pytest
-from tiny_coco import fit, person, points, write_coco
+from tiny_coco import fit, only, openhand, person, points, scenes, write_coco
 
-from datamodules import coco
-from datamodules.check import check
 from datamodules.coco.camera import keep_pixels, made_up_camera
 from datamodules.coco.data import COCO, keep_in_picture
 from datamodules.hand_models import absolute, pose_hands
-from datamodules.photos import UnreadableFileError
 from datamodules.twins import TWIN
 from zoo.hands.skeleton import LEFT, RIGHT
-
-
-def openhand(root):
-    """Says that the parameters are OpenHand's, so that a test needs no MANO."""
-    (root / TWIN).write_text("{}")
-    return root
-
-
-def scenes(root, split="train", held_out=0.0, **options):
-    return COCO(root, held_out=held_out, **options).scenes(split)
-
-
-def only(root, **options):
-    return scenes(root, **options).read(0)
-
-
-# People
 
 
 def test_people_are_chosen_by_the_rules_of_interwild(tmp_path):
@@ -94,9 +69,6 @@ def test_pictures_of_both_shapes_come_as_they_are(tmp_path):
     assert scenes(tmp_path / "a b ü").read(0, image=False).image is None
 
 
-# Captions
-
-
 def test_captions_lose_their_line_breaks(tmp_path):
     root = write_coco(tmp_path, [person(left=points())], captions=[(5, "A dog\nand a  man. \n"), (6, "Of nothing.")])
     assert only(root).caption == "A dog and a man."
@@ -119,9 +91,6 @@ def test_without_captions_there_is_none(tmp_path):
     assert only(write_coco(tmp_path, [person(left=points())])).caption is None
     root = write_coco(tmp_path / "b", [person(left=points())], captions=[(7, "Another image.")])
     assert only(root).caption is None
-
-
-# Cameras and MANO parameters
 
 
 def test_pictures_without_parameters_get_a_camera_that_looks_at_their_middle(tmp_path):
@@ -282,211 +251,3 @@ def test_the_left_hand_s_shape_is_mended_unless_you_say_no(tmp_path, monkeypatch
     np.testing.assert_allclose(mended[LEFT].rest_basis.view(16, 3, 10)[:, 0], -x, atol=1e-7)
     assert x.abs().max() > 1e-4
     assert mended[RIGHT]._tips.tolist() == [745, 317, 445, 556, 673]
-
-
-# Files
-
-
-def test_coco_s_own_folders_and_loose_files_are_found(tmp_path):
-    root = write_coco(tmp_path / "a", [person(left=points())])
-    (root / "images/train2017").rename(root / "train2017")
-    assert only(root).image is not None
-    flat = tmp_path / "flat"
-    (root / "train2017").rename(flat)
-    (root / "annotations/coco_wholebody_train_v1.0.json").rename(flat / "my_wholebody.json")
-    for split in ("train", "val"):
-        assert scenes(flat, split).read(0).image is not None
-
-
-def test_files_elsewhere_are_named_with_flags(tmp_path):
-    root = write_coco(tmp_path / "a", [person(left=points())])
-    photos = (root / "images/train2017").rename(tmp_path / "photos")
-    labels = (root / "annotations/coco_wholebody_train_v1.0.json").rename(tmp_path / "labels.json")
-    options = {"annotations": labels, "images_root": photos}
-    assert COCO(root, **options).scenes("val").read(0).image is not None
-    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 1 images.*--data\.images_root"):
-        COCO(root, annotations=labels).scenes("train")
-
-
-def test_missing_data_names_file_rule_and_flag(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"MSCOCO needs a folder.*COCO-WholeBody.*--data\.root"):
-        COCO().prepare_data()
-    with pytest.raises(FileNotFoundError, match=r"coco_wholebody_train_v1\.0\.json is not there.*--data\.root"):
-        COCO(tmp_path).prepare_data()
-    write_coco(tmp_path / "in", [person(left=points())])
-    with pytest.raises(FileNotFoundError, match=rf"Pass --data\.root {tmp_path / 'in'}"):
-        COCO(tmp_path).prepare_data()
-    COCO(tmp_path / "in").prepare_data()  # one part is enough
-    with pytest.raises(FileNotFoundError, match=r"coco_wholebody_val_v1\.0\.json"):
-        COCO(tmp_path / "in").scenes("val")
-
-
-def test_a_missing_image_is_named_before_training_starts(tmp_path):
-    root = write_coco(tmp_path, [person(1, image=5, left=points()), person(2, image=7, left=points())])
-    (root / "images/train2017/000000000007.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 2 images.*000000000007\.jpg is the first"):
-        scenes(root)
-
-
-def test_a_truncated_image_is_named_when_it_is_read(tmp_path):
-    root = write_coco(tmp_path, [person(left=points())])
-    os.truncate(root / "images/train2017/000000000005.jpg", 300)
-    with pytest.raises(UnreadableFileError, match=r"000000000005\.jpg \(300 bytes\) is not a whole JPEG"):
-        only(root)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda text: text[: len(text) // 2], r"ends early, at or soon after"),
-        (lambda text: "{}", r"has 0 images and 0 annotations.*--data\.annotations"),
-        (lambda text: text.replace("lefthand_kpts", "body"), r"annotation 1 has no lefthand_kpts.*no hands"),
-        (lambda text: text.replace("[150.0, ", "["), r"lefthand_kpts of annotation 1 has 62 numbers; 21 triples"),
-        (lambda text: text.replace('"image_id": 5', '"image_id": 6'), r"is of image 6, which is not in its list"),
-        (lambda text: text.replace('"bbox"', '"box"'), r"1 in its list annotations is not as.*KeyError: 'bbox'"),
-        (lambda text: text.replace('"num_keypoints": 17', '"num_keypoints": 0'), r"has nobody with a labelled hand"),
-    ],
-)
-def test_damaged_annotations_are_refused(tmp_path, damage, message):
-    root = write_coco(tmp_path, [person(left=points())])
-    path = root / "annotations/coco_wholebody_train_v1.0.json"
-    path.write_text(damage(path.read_text()))
-    with pytest.raises(ValueError, match=message):
-        scenes(root)
-
-
-def test_annotations_are_read_once_until_a_file_changes(tmp_path, monkeypatch):
-    root = write_coco(tmp_path / "d", [person(left=points())], captions=[(5, "Old.")])
-    assert only(root, cache=tmp_path / "c").caption == "Old."
-    with monkeypatch.context() as patch:
-        patch.setattr("datamodules.coco.index.read", lambda files: pytest.fail("read again"))
-        assert only(root, cache=tmp_path / "c").caption == "Old."
-    write_coco(root, [person(left=points())], captions=[(5, "Other.")])
-    assert only(root, cache=tmp_path / "c").caption == "Other."
-    assert len(os.listdir(tmp_path / "c")) == 1  # the old one is gone, and so is the draft
-
-
-def test_an_index_that_cannot_be_written_says_where_it_could(tmp_path, monkeypatch):
-    root = write_coco(tmp_path / "d", [person(left=points())])
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("datamodules.coco.index.np.save", full)
-    with pytest.raises(OSError, match=r"could not be written.*--data\.cache"):
-        scenes(root, cache=tmp_path / "c")
-    assert os.listdir(tmp_path / "c") == []
-
-
-def test_the_reader_pickles_small_for_workers(coco_twin):
-    found = scenes(coco_twin)
-    found.read(0)
-    found.models = None
-    assert len(pickle.dumps(found)) < 3000
-    assert pickle.loads(pickle.dumps(found)).read(1, image=False).name == found.read(1, image=False).name
-
-
-def test_nothing_of_pycocotools_is_used():
-    sources = list(Path(coco.__file__).parent.glob("*.py"))
-    assert len(sources) > 5
-    assert not [path for path in sources if "import pycocotools" in path.read_text()]
-
-
-# The twin
-
-
-def test_the_twin_has_the_quirks_of_the_real_files(coco_twin):
-    whole = json.loads((coco_twin / "annotations/coco_wholebody_train_v1.0.json").read_text())
-    lines = json.loads((coco_twin / "annotations/captions_train2017.json").read_text())["annotations"]
-    mano = json.loads((coco_twin / "annotations/MSCOCO_train_MANO_NeuralAnnot.json").read_text())
-    people = whole["annotations"]
-    assert {(image["height"], image["width"]) for image in whole["images"]} == {(480, 640), (640, 480)}
-    assert [image["id"] for image in whole["images"]] != sorted(image["id"] for image in whole["images"])
-    assert len(lines) == 5 * len(whole["images"])
-    assert any("\n" in line["caption"] for line in lines)
-    assert all(one["category_id"] == 1 for one in people)
-    crowd = next(one for one in people if one["iscrowd"])
-    assert sum(crowd["segmentation"]["counts"]) == np.prod(crowd["segmentation"]["size"])
-    assert any(one["num_keypoints"] == 0 and not one["iscrowd"] for one in people)
-    assert any(one["lefthand_valid"] is False and one["righthand_valid"] is True for one in people)
-    sizes = {"keypoints": 51, "foot_kpts": 18, "face_kpts": 204, "lefthand_kpts": 63, "righthand_kpts": 63}
-    assert all(len(one[name]) == size for one in people for name, size in sizes.items())
-    seen = np.concatenate([np.reshape(one["lefthand_kpts"], (21, 3))[:, 2] for one in people])
-    assert {0, 1, 2} < set(seen.tolist())
-    assert ((seen > 0) & (seen < 1)).any()
-    used = [str(one["id"]) for one in people if one["lefthand_valid"] or one["righthand_valid"]]
-    assert set(mano) < set(used)
-    assert any(
-        mano[str(one["id"])]["left"] is None for one in people if one["lefthand_valid"] and str(one["id"]) in mano
-    )
-
-
-def test_meshes_of_the_twin_lie_on_their_keypoints(coco_twin):
-    found = scenes(coco_twin)
-    errors = []
-    for index in range(len(found)):
-        scene = found.read(index, image=False)
-        for side, hand in scene.hands.items():
-            if hand.pose is not None:
-                joints = pose_hands(found.models, [side], [hand.pose])[1][0].numpy() @ scene.intrinsics.T
-                pixels = joints[:, :2] / joints[:, 2:]
-                extent = np.ptp(hand.joints2d[hand.joints2d_valid], axis=0).max()
-                errors.append(np.abs(pixels - hand.joints2d)[hand.joints2d_valid].max() / extent)
-    assert len(errors) > 5
-    assert max(errors) < 0.05  # regressed joints are not the kinematic ones, and cameras differ
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_batches_of_the_twin(coco_twin, workers):
-    data = COCO(coco_twin, size=48, batch_size=6, workers=workers)
-    data.prepare_data()
-    batch = next(iter(data.train_dataloader()))
-    assert batch["image"].shape == (6, 3, 48, 48)
-    assert batch["has_mesh"].any()
-    assert len(next(iter(data.val_dataloader()))["index"]) > 0
-    assert not next(iter(data.test_dataloader()))["has_mesh"].any()
-
-
-# Checks
-
-
-def test_a_whole_folder_is_usable(coco_twin):
-    report = check("coco", coco_twin, progress=False)
-    assert report.ok, str(report)
-    assert "(118287 published)" in str(report)
-
-
-def test_a_check_names_what_is_missing_and_broken(tmp_path):
-    people = [person(i, image=i, left=points()) for i in (1, 2, 3)]
-    root = write_coco(tmp_path, people, captions=[(9, "Another.")], mano={"77": {"left": fit(), "right": None}})
-    (root / "images/train2017/000000000001.jpg").unlink()
-    os.truncate(root / "images/train2017/000000000002.jpg", 300)
-    said = str(check("coco", root, progress=False))
-    assert "1 missing: 000000000001.jpg; 1 that are not whole JPEG images: 000000000002.jpg." in said
-    assert "PROBLEM captions_train2017.json: No image has one" in said
-    assert "PROBLEM MSCOCO_train_MANO_NeuralAnnot.json: No hand in it belongs to a person" in said
-    assert "no coco_wholebody_val_v1.0.json: it cannot be validated" in said
-
-
-@pytest.mark.parametrize(
-    ("hand", "message"),
-    [
-        (points(4000), "1 people have joints far outside of the picture, the first is annotation 1"),
-        ((np.reshape(points(), (21, 3)) / [640, 480, 1]).ravel().tolist(), r"are these pixels\?"),
-        (points(visibility=3), "visibilities that are not 0 to 2"),
-    ],
-)
-def test_a_check_finds_labels_that_mean_something_else(tmp_path, hand, message):
-    report = check("coco", write_coco(tmp_path, [person(left=hand)]), progress=False)
-    assert not report.ok
-    assert message.replace("\\", "") in str(report)
-
-
-def test_a_check_finds_parameters_of_other_annotations(tmp_path):
-    mano = {"1": {"left": fit(centre=(3000.0, 10.0)), "right": None}}
-    report = check("coco", write_coco(tmp_path, [person(left=points())], mano=mano), progress=False)
-    assert "1 of 1 hands are far from their keypoints, the first is lefthand of annotation 1" in str(report)
-
-
-def test_a_check_of_nothing_says_what_is_looked_for(tmp_path):
-    assert "coco_wholebody_train_v1.0.json is not there" in str(check("coco", tmp_path, progress=False))

@@ -13,6 +13,7 @@ from zoo.hands.camera import denormalize_pixels, project
 from zoo.registry import folder, names
 
 TWINS = [name for name in names("data") if (folder("data").parent / name / "twin.py").is_file()]
+SHARED = {"coco": "coco_twin", "ho3d": "ho3d", "interhand": "interhand"}  # made for other tests too
 
 
 def test_a_sheet_has_a_plain_and_a_varied_crop_of_every_hand(freihand, tmp_path):
@@ -56,6 +57,8 @@ def test_what_cannot_be_drawn_says_what_can(freihand, tmp_path):
 @pytest.fixture(scope="session", params=TWINS)
 def twin(request, tmp_path_factory):
     """A dataset's name and a folder in its layout."""
+    if request.param in SHARED:
+        return request.param, request.getfixturevalue(SHARED[request.param])
     return request.param, synth(request.param, tmp_path_factory.mktemp("twin") / "a folder", 4, 0, workers=0)
 
 

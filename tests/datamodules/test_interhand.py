@@ -17,13 +17,8 @@ INTERACTING, ONE_RIGHT, ONE_LEFT, LACKING, CURLED, LABELLED_ONE, NO_WRIST, NO_FI
 
 
 @pytest.fixture(scope="session")
-def twin(tmp_path_factory):
-    return tiny.twin(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def train(twin):
-    return InterHand(twin).scenes("train")
+def train(interhand):
+    return InterHand(interhand).scenes("train")
 
 
 def test_world_millimetres_become_metres_before_the_camera(tmp_path):
@@ -40,10 +35,10 @@ def test_world_millimetres_become_metres_before_the_camera(tmp_path):
     assert scene.name == "train/Capture3/0007_wave/cam400012/image5.jpg"
 
 
-def test_joints_are_found_by_their_names(twin, train):
-    names = [line.split()[0] for line in (twin / "annotations/skeleton.txt").read_text().splitlines()[1:]]
-    given = np.array(tiny.load(twin, "train", "joint_3d")["0"]["7"]["world_coord"])
-    camera = tiny.load(twin, "train", "camera")["0"]
+def test_joints_are_found_by_their_names(interhand, train):
+    names = [line.split()[0] for line in (interhand / "annotations/skeleton.txt").read_text().splitlines()[1:]]
+    given = np.array(tiny.load(interhand, "train", "joint_3d")["0"]["7"]["world_coord"])
+    camera = tiny.load(interhand, "train", "camera")["0"]
     turn, place = (np.array(camera[key]["400262"]) for key in ("camrot", "campos"))
     hands = train.read(INTERACTING, image=False).hands
     for side, letter in ((RIGHT, "r"), (LEFT, "l")):
@@ -71,8 +66,8 @@ def test_parameters_posed_by_the_hand_model_land_on_the_joints_in_every_camera(t
     assert seen > 3 * 6
 
 
-def test_stored_boxes_are_a_fifth_larger_than_the_seen_joints(twin, train):
-    boxes = {entry["id"]: entry["bbox"] for entry in tiny.load(twin, "train", "data")["annotations"]}
+def test_stored_boxes_are_a_fifth_larger_than_the_seen_joints(interhand, train):
+    boxes = {entry["id"]: entry["bbox"] for entry in tiny.load(interhand, "train", "data")["annotations"]}
     for index in range(len(train)):
         if index // 3 * 3 == NO_WRIST:
             continue  # joints of a hand without its wrist are in the box, but are not read
@@ -104,12 +99,12 @@ def test_unlabelled_joints_are_masked_and_not_a_millimetre_from_the_origin(train
     assert (hand.joints[unlabelled] == 0).all()
 
 
-def test_a_hand_without_its_wrist_has_no_joints_but_its_fit_and_the_stored_box(twin, train):
+def test_a_hand_without_its_wrist_has_no_joints_but_its_fit_and_the_stored_box(interhand, train):
     hand = train.read(NO_WRIST, image=False).hands[LEFT]
     assert hand.joints is None
     assert hand.joints2d is None
     assert hand.pose is not None
-    stored = next(e["bbox"] for e in tiny.load(twin, "train", "data")["annotations"] if e["id"] == NO_WRIST)
+    stored = next(e["bbox"] for e in tiny.load(interhand, "train", "data")["annotations"] if e["id"] == NO_WRIST)
     np.testing.assert_allclose(
         hand.box, [stored[0], stored[1], stored[0] + stored[2], stored[1] + stored[3]], rtol=1e-5
     )
@@ -135,14 +130,14 @@ def test_joints_outside_of_the_picture_are_valid_in_space_only(train):
 
 
 @pytest.mark.parametrize(("hands", "count"), [("all", 24), ("single", 12), ("interacting", 12)])
-def test_pictures_are_chosen_by_their_label(twin, hands, count):
-    assert len(InterHand(twin, hands=hands).scenes("train")) == count
+def test_pictures_are_chosen_by_their_label(interhand, hands, count):
+    assert len(InterHand(interhand, hands=hands).scenes("train")) == count
 
 
-def test_a_list_of_annotation_ids_limits_a_split(twin, tmp_path):
+def test_a_list_of_annotation_ids_limits_a_split(interhand, tmp_path):
     ids = tmp_path / "aid human annot.txt"
     ids.write_text("7\n3\n")
-    data = InterHand(twin, subsets={"train": str(ids)})
+    data = InterHand(interhand, subsets={"train": str(ids)})
     names = [data.scenes("train").read(i).name for i in (0, 1)]
     assert [name.split("/")[-1] for name in names] == ["image173.jpg", "image90.jpg"]
     assert len(data.scenes("test")) == 3
@@ -154,20 +149,20 @@ def test_a_list_of_annotation_ids_limits_a_split(twin, tmp_path):
         len(data.scenes("train"))
 
 
-def test_more_joints_can_be_asked_of_a_hand(twin, train):
-    strict = InterHand(twin, min_joints=21).scenes("train")
+def test_more_joints_can_be_asked_of_a_hand(interhand, train):
+    strict = InterHand(interhand, min_joints=21).scenes("train")
     assert not strict.sides()[CURLED].any()
     assert strict.sides().sum() < train.sides().sum()
 
 
-def test_splits_are_the_published_parts(twin):
-    data = InterHand(twin)
+def test_splits_are_the_published_parts(interhand):
+    data = InterHand(interhand)
     names = {split: data.scenes(split).read(0).name for split in ("train", "val", "test", "predict")}
     assert [name.split("/")[0] for name in names.values()] == ["train", "val", "test", "test"]
 
 
-def test_training_batches_have_meshes_joints_and_pictures(twin):
-    batch = InterHand(twin, batch_size=8, size=64).train_batches()[0]
+def test_training_batches_have_meshes_joints_and_pictures(interhand):
+    batch = InterHand(interhand, batch_size=8, size=64).train_batches()[0]
     assert batch["image"].shape == (8, 3, 64, 64)
     assert batch["has_image"].all()
     assert batch["joints_valid"].any(1).all()
@@ -185,8 +180,8 @@ def test_without_hand_models_there_are_joints_and_one_word_about_it(tmp_path, ca
     assert sum("--data.mano" in record.message for record in caplog.records) == 1
 
 
-def test_fits_are_made_by_a_left_hand_whose_shape_is_mirrored(twin, tmp_path):
-    root, mano = tiny.copy(twin, tmp_path), tmp_path / "mano"
+def test_fits_are_made_by_a_left_hand_whose_shape_is_mirrored(interhand, tmp_path):
+    root, mano = tiny.copy(interhand, tmp_path), tmp_path / "mano"
     (root / "openhand.json").unlink()
     mano.mkdir()
     for side in ("right", "left"):
@@ -202,29 +197,29 @@ def test_fits_are_made_by_a_left_hand_whose_shape_is_mirrored(twin, tmp_path):
     inner = [joint for joint in range(21) if joint % 4 or not joint]  # the tips are other vertices
     np.testing.assert_allclose(joints[inner], hand.joints[inner], atol=1e-4)
     assert data.tips == TIPS == scenes.models[RIGHT].tips
-    assert InterHand(twin).tips is None
+    assert InterHand(interhand).tips is None
 
 
-def test_workers_get_little_and_read_the_same(twin, train):
+def test_workers_get_little_and_read_the_same(interhand, train):
     copied = pickle.loads(pickle.dumps(InterHandScenes(train.index)))
     assert len(pickle.dumps(InterHandScenes(train.index))) < 2000
     assert len(copied) == 24
-    data = {workers: InterHand(twin, batch_size=8, size=32, workers=workers) for workers in (0, 2)}
+    data = {workers: InterHand(interhand, batch_size=8, size=32, workers=workers) for workers in (0, 2)}
     first = {workers: next(iter(data[workers].val_dataloader())) for workers in data}
     torch.testing.assert_close(dict(first[0]), dict(first[2]))
 
 
-def test_options_that_make_no_sense_name_the_flag(twin):
+def test_options_that_make_no_sense_name_the_flag(interhand):
     with pytest.raises(ValueError, match=r"--data\.min_joints"):
-        InterHand(twin, min_joints=0)
+        InterHand(interhand, min_joints=0)
     with pytest.raises(ValueError, match="testing, which is no split"):
-        InterHand(twin, subsets={"testing": "a.txt"})
+        InterHand(interhand, subsets={"testing": "a.txt"})
     with pytest.raises(FileNotFoundError, match=r"--data\.root"):
         InterHand().scenes("train")
 
 
-def test_a_picture_of_another_size_than_its_labels_is_refused(twin, tmp_path):
-    root = tiny.copy(twin, tmp_path)
+def test_a_picture_of_another_size_than_its_labels_is_refused(interhand, tmp_path):
+    root = tiny.copy(interhand, tmp_path)
     data = tiny.load(root, "val", "data")
     data["images"][0]["width"] = 300
     tiny.save(root, "val", "data", data)
@@ -257,10 +252,10 @@ def test_a_fit_turns_about_its_wrist_wherever_the_hand_model_has_it(tmp_path, si
     np.testing.assert_allclose(posed[1], (posed[0] - (0.1, 0.2, -0.3)) @ tiny.TURN.T, atol=2e-6)
 
 
-def test_options_are_flags(twin):
+def test_options_are_flags(interhand):
     parser = ArgumentParser()
     parser.add_subclass_arguments(HandData, "data")
-    flags = ["--data=datamodules.InterHand", f"--data.root={twin}", "--data.hands=single", "--data.fps=30"]
+    flags = ["--data=datamodules.InterHand", f"--data.root={interhand}", "--data.hands=single", "--data.fps=30"]
     flags += ["--data.subsets.train=a.txt", "--data.min_joints=7", "--data.batch_size=3"]
     data = parser.instantiate_classes(parser.parse_args(flags)).data
     assert (data.hands, data.fps, data.min_joints, data.batch_size) == ("single", 30, 7, 3)

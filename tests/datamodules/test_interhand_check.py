@@ -9,14 +9,9 @@ from datamodules.check import check
 from datamodules.interhand.check import PUBLISHED
 
 
-@pytest.fixture(scope="session")
-def twin(tmp_path_factory):
-    return tiny.twin(tmp_path_factory)
-
-
 @pytest.fixture
-def broken(twin, tmp_path):
-    return tiny.copy(twin, tmp_path)
+def broken(interhand, tmp_path):
+    return tiny.copy(interhand, tmp_path)
 
 
 def problem(root):
@@ -29,8 +24,8 @@ def pictures(root, part="train"):
     return sorted((root / "images" / part).rglob("*.jpg"))
 
 
-def test_a_whole_dataset_is_ok_and_its_counts_are_shown_beside_the_published_ones(twin):
-    report = check("interhand", twin)
+def test_a_whole_dataset_is_ok_and_its_counts_are_shown_beside_the_published_ones(interhand):
+    report = check("interhand", interhand)
     assert report.ok, str(report)
     text = str(report)
     assert "24 images  any (1361062 published)" in text

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import tiny_interhand as tiny
 import torch
 import two_hand_loops as loops
 
@@ -17,13 +16,8 @@ LEFT_FIRST = [1, 0]
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory):
-    return tiny.twin(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def labels(root):
-    return truth(root, "train")
+def labels(interhand):
+    return truth(interhand, "train")
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +36,10 @@ def perfect(labels):
 
 
 @pytest.fixture
-def score(root, tmp_path):
+def score(interhand, tmp_path):
     def score(arrays, **options):
         np.savez(tmp_path / "pred.npz", **arrays)
-        return dict(evaluate(tmp_path / "pred.npz", root, split="train", **options).scores)
+        return dict(evaluate(tmp_path / "pred.npz", interhand, split="train", **options).scores)
 
     return score
 
@@ -195,7 +189,7 @@ def test_predictions_written_down_wrongly_are_refused(score, perfect, name):
         score(changed(perfect, **change(perfect)))
 
 
-def test_json_and_a_folder_of_arrays_say_the_same(score, perfect, root, tmp_path):
+def test_json_and_a_folder_of_arrays_say_the_same(score, perfect, interhand, tmp_path):
     noisy = changed(perfect, joints=perfect["joints"] + np.random.default_rng(0).normal(size=perfect["joints"].shape))
     noisy = {name: value[::-1] if name != "vertices" else value[::-1].copy() for name, value in noisy.items()}
     expected = score(noisy, protocol="interwild")
@@ -206,7 +200,7 @@ def test_json_and_a_folder_of_arrays_say_the_same(score, perfect, root, tmp_path
     rows = {str(i): {k: v[n].tolist() for k, v in noisy.items() if k != "annotation_id"} for n, i in enumerate(ids)}
     (tmp_path / "pred.json").write_text(json.dumps(rows))
     for path in (tmp_path / "folder", tmp_path / "pred.json"):
-        found = evaluate(path, root, split="train", protocol="interwild").scores
+        found = evaluate(path, interhand, split="train", protocol="interwild").scores
         assert dict(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -218,15 +212,15 @@ def test_json_and_a_folder_of_arrays_say_the_same(score, perfect, root, tmp_path
         ('{"1": {"joints": [[1]', "ends early"),
     ],
 )
-def test_broken_json_is_refused(root, tmp_path, text, words):
+def test_broken_json_is_refused(interhand, tmp_path, text, words):
     (tmp_path / "pred.json").write_text(text)
     with pytest.raises(ValueError, match=words):
-        evaluate(tmp_path / "pred.json", root, split="train")
+        evaluate(tmp_path / "pred.json", interhand, split="train")
 
 
-def test_black_pictures_are_left_out_by_intaghand(root, labels, perfect, monkeypatch, tmp_path):
+def test_black_pictures_are_left_out_by_intaghand(interhand, labels, perfect, monkeypatch, tmp_path):
     np.savez(tmp_path / "pred.npz", **perfect)
-    counted = evaluate(tmp_path / "pred.npz", root, split="train", protocol="intaghand").title
+    counted = evaluate(tmp_path / "pred.npz", interhand, split="train", protocol="intaghand").title
     first = labels.path(
         int(np.flatnonzero((labels.hand_type == "interacting") & labels.has_mesh(slice(None)).all(1))[0])
     )
@@ -234,13 +228,14 @@ def test_black_pictures_are_left_out_by_intaghand(root, labels, perfect, monkeyp
 
     read = module.read_photo
     monkeypatch.setattr(module, "read_photo", lambda path: np.zeros((4, 4, 3)) if path == first else read(path))
-    again = evaluate(tmp_path / "pred.npz", root, split="train", protocol="intaghand").title
+    again = evaluate(tmp_path / "pred.npz", interhand, split="train", protocol="intaghand").title
     assert int(again.split()[-2]) == int(counted.split()[-2]) - 1
 
 
-def test_the_command_names_protocol_and_split(root, perfect, tmp_path, capsys):
+def test_the_command_names_protocol_and_split(interhand, perfect, tmp_path, capsys):
     np.savez(tmp_path / "pred.npz", **perfect)
-    words = ["evaluate", "interhand", "--pred", str(tmp_path / "pred.npz"), "--root", str(root), "--split", "train"]
+    folder = ["--root", str(interhand), "--split", "train"]
+    words = ["evaluate", "interhand", "--pred", str(tmp_path / "pred.npz"), *folder]
     assert main([*words, "--protocol", "interwild", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "InterHand2.6M train by the protocol of interwild: 24 annotations" in said

@@ -8,13 +8,8 @@ from zoo.hands.skeleton import LEFT, RIGHT, SNAP_TO_INTERHAND
 
 
 @pytest.fixture(scope="session")
-def twin(tmp_path_factory):
-    return tiny.twin(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def train(twin):
-    return truth(twin, "train")
+def train(interhand):
+    return truth(interhand, "train")
 
 
 def test_joints_are_the_published_ones_in_camera_millimetres(tmp_path):
@@ -51,12 +46,12 @@ def test_meshes_are_where_the_joints_are(train):
     assert not vertices[torch.from_numpy(~has)].any()
 
 
-def test_annotations_come_in_the_order_they_are_asked_for(twin, train):
-    some = truth(twin, "train", [7, 3, 20])
+def test_annotations_come_in_the_order_they_are_asked_for(interhand, train):
+    some = truth(interhand, "train", [7, 3, 20])
     assert some.annotation_ids.tolist() == [7, 3, 20]
     np.testing.assert_array_equal(some.joints(slice(None)), train.joints(np.array([7, 3, 20])))
     np.testing.assert_array_equal(some.intrinsics(slice(1, 2)), train.intrinsics(slice(3, 4)))
     assert some.path(1) == train.path(3)
     assert some.path(1).is_file()
     with pytest.raises(ValueError, match=r"Annotation 100 .* train part"):
-        truth(twin, "train", [100])
+        truth(interhand, "train", [100])

@@ -13,11 +13,6 @@ from datamodules.twins import Stage
 from zoo.hands.skeleton import LEFT, RIGHT
 
 
-@pytest.fixture(scope="session")
-def twin(tmp_path_factory):
-    return tiny.twin(tmp_path_factory)
-
-
 def kinds(value):
     """The shape of JSON: its types, in the order of its keys; of lists, that of their first entry and their length."""
     if isinstance(value, dict):
@@ -25,8 +20,8 @@ def kinds(value):
     return [kinds(value[0]), len(value)] if isinstance(value, list) else type(value)
 
 
-def test_entries_have_the_published_keys_types_and_nesting(twin):
-    data = tiny.load(twin, "train", "data")
+def test_entries_have_the_published_keys_types_and_nesting(interhand):
+    data = tiny.load(interhand, "train", "data")
     assert list(data) == ["images", "annotations"]
     numbers = dict.fromkeys(("width", "height", "capture", "subject"), int)
     assert kinds(data["images"][0]) == {"id": int, "file_name": str} | numbers | {
@@ -42,7 +37,7 @@ def test_entries_have_the_published_keys_types_and_nesting(twin):
         "hand_type": str,
         "hand_type_valid": int,
     }
-    cameras = tiny.load(twin, "train", "camera")
+    cameras = tiny.load(interhand, "train", "camera")
     assert list(cameras) == ["0", "1"]
     assert {key: kinds(fields["410014"]) for key, fields in cameras["1"].items()} == {
         "campos": [float, 3],
@@ -50,42 +45,42 @@ def test_entries_have_the_published_keys_types_and_nesting(twin):
         "focal": [float, 2],
         "princpt": [float, 2],
     }
-    assert kinds(tiny.load(twin, "train", "joint_3d")["0"]["7"]) == {
+    assert kinds(tiny.load(interhand, "train", "joint_3d")["0"]["7"]) == {
         "world_coord": [[float, 3], 42],
         "joint_valid": [[bool, 1], 42],
         "hand_type": str,
         "hand_type_valid": bool,
     }
     fit = {"pose": [float, 48], "shape": [float, 10], "trans": [float, 3]}
-    assert kinds(tiny.load(twin, "train", "MANO_NeuralAnnot")["0"]["7"]) == {"right": fit, "left": fit}
+    assert kinds(tiny.load(interhand, "train", "MANO_NeuralAnnot")["0"]["7"]) == {"right": fit, "left": fit}
 
 
-def test_files_have_the_published_names(twin):
+def test_files_have_the_published_names(interhand):
     for part in ("train", "val", "test"):
-        data = tiny.load(twin, part, "data")
+        data = tiny.load(interhand, part, "data")
         for image in data["images"]:
             assert image["file_name"] == (
                 f"Capture{image['capture']}/{image['seq_name']}/cam{image['camera']}/image{image['frame_idx']}.jpg"
             )
-            assert (twin / "images" / part / image["file_name"]).is_file()
-            assert read_photo(twin / "images" / part / image["file_name"]).shape[:2] == (
+            assert (interhand / "images" / part / image["file_name"]).is_file()
+            assert read_photo(interhand / "images" / part / image["file_name"]).shape[:2] == (
                 image["height"],
                 image["width"],
             )
-    sizes = {(image["width"], image["height"]) for image in tiny.load(twin, "train", "data")["images"]}
+    sizes = {(image["width"], image["height"]) for image in tiny.load(interhand, "train", "data")["images"]}
     assert sizes == {(512, 334), (334, 512)}
-    lines = (twin / "annotations/skeleton.txt").read_text().splitlines()
+    lines = (interhand / "annotations/skeleton.txt").read_text().splitlines()
     names = [line.split() for line in lines if not line.startswith("#")]
     assert [int(number) for _, number, _ in names] == list(range(42))
     assert names[0] == ["r_thumb4", "0", "1"]
     assert names[3] == ["r_thumb1", "3", "20"]
     assert names[41] == ["l_wrist", "41", "-1"]
-    assert (twin / "annotations/subject.txt").is_file()
+    assert (interhand / "annotations/subject.txt").is_file()
 
 
-def test_all_that_has_tripped_readers_is_in_it(twin):
-    fits = tiny.load(twin, "train", "MANO_NeuralAnnot")
-    joints = tiny.load(twin, "train", "joint_3d")
+def test_all_that_has_tripped_readers_is_in_it(interhand):
+    fits = tiny.load(interhand, "train", "MANO_NeuralAnnot")
+    joints = tiny.load(interhand, "train", "joint_3d")
     hands = [hand for frames in fits.values() for hand in frames.values()]
     assert any(hand.get("left", 0) is None for hand in hands)
     assert any("right" not in hand for hand in hands)
@@ -103,13 +98,13 @@ def test_all_that_has_tripped_readers_is_in_it(twin):
     assert any(not flags[41] and flags[21:41].all() for flags in valid["interacting"])
     numbers = [key for capture in joints.values() for key in capture]
     assert all(key == str(int(key)) for key in numbers)
-    data = tiny.load(twin, "train", "data")
+    data = tiny.load(interhand, "train", "data")
     assert [image["id"] for image in data["images"]] != [entry["image_id"] for entry in data["annotations"]]
 
 
-def test_cameras_of_one_capture_turn_and_do_not_mirror(twin):
+def test_cameras_of_one_capture_turn_and_do_not_mirror(interhand):
     seen = []
-    for capture, fields in tiny.load(twin, "train", "camera").items():
+    for capture, fields in tiny.load(interhand, "train", "camera").items():
         for view, (name, turn) in enumerate(fields["camrot"].items()):
             np.testing.assert_allclose(np.linalg.det(turn), 1)
             np.testing.assert_allclose(np.array(turn) @ np.transpose(turn), np.eye(3), atol=1e-12)
@@ -118,8 +113,8 @@ def test_cameras_of_one_capture_turn_and_do_not_mirror(twin):
     assert np.abs(np.diff(seen, axis=0)).max((1, 2)).min() > 0.1
 
 
-def test_three_cameras_see_one_world(twin):
-    scenes = InterHand(twin).scenes("train")
+def test_three_cameras_see_one_world(interhand):
+    scenes = InterHand(interhand).scenes("train")
     views = [scenes.read(index, image=False).hands for index in range(3)]
     lengths = [np.linalg.norm(hands[LEFT].joints - hands[RIGHT].joints, axis=1) for hands in views]
     np.testing.assert_allclose(lengths[1:], [lengths[0]] * 2, atol=1e-5)

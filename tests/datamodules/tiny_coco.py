@@ -6,6 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datamodules.coco.data import COCO
+from datamodules.twins import TWIN
+
 ZEROS = [0.0] * 63
 FACTS = {"num_keypoints": 17, "iscrowd": 0, "area": 5000.0, "bbox": [100.0, 100.0, 200.0, 300.0], "category_id": 1}
 
@@ -47,3 +50,17 @@ def write_coco(root: Path, people, part="train", captions=None, mano=None, size=
     if mano is not None:
         (root / "annotations/MSCOCO_train_MANO_NeuralAnnot.json").write_text(json.dumps(mano))
     return root
+
+
+def openhand(root):
+    """Says that the parameters are OpenHand's, so that a test needs no MANO."""
+    (root / TWIN).write_text("{}")
+    return root
+
+
+def scenes(root, split="train", held_out=0.0, **options):
+    return COCO(root, held_out=held_out, **options).scenes(split)
+
+
+def only(root, **options):
+    return scenes(root, **options).read(0)

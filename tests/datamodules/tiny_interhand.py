@@ -12,16 +12,13 @@ from datamodules.twins import Stage, TwinPicture
 
 KINDS = 8  # frames after which a twin's frames show the same again, with three images each
 TURN = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # det 1
-_made: list[Path] = []
 
 
-def twin(factory: pytest.TempPathFactory) -> Path:
-    """One of each kind of frame by three cameras, in grey pictures; only read it."""
-    if not _made:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Stage, "photograph", grey)
-            _made.append(synth("interhand", factory.mktemp("data") / "two hands ñ" / "InterHand2.6M", 3 * KINDS))
-    return _made[0]
+def twin(root: Path) -> Path:
+    """One of each kind of frame by three cameras, in grey pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stage, "photograph", grey)
+        return synth("interhand", root, 3 * KINDS)
 
 
 def grey(stage, number, hands):
