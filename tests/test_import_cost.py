@@ -17,10 +17,13 @@ def test_importing_the_zoo_loads_none_of_the_heavy_libraries():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("module", ["zoo.models.base", "zoo.commands.train"])
-def test_what_training_loads_leaves_out_libraries_it_does_not_need(module):
-    heavy = ("diffusers", "open_clip", "torch_geometric", "smplx", "datasets")  # Lightning loads wandb itself
-    code = f"import sys, {module}, zoo.parts; zoo.parts.import_parts()"
+DATA = [f"datamodules.{path.parent.name}.data" for path in sorted(ROOT.glob("datamodules/*/data.py"))]
+
+
+@pytest.mark.parametrize("modules", [["zoo.models.base"], ["zoo.commands.train", *DATA]])
+def test_what_training_loads_leaves_out_libraries_it_does_not_need(modules):
+    heavy = ("diffusers", "open_clip", "torch_geometric", "smplx", "datasets", "trimesh")  # Lightning loads wandb
+    code = f"import sys, {', '.join(modules)}, zoo.parts; zoo.parts.import_parts()"
     done = python("-c", f"{code}; print([name for name in {heavy} if name in sys.modules])")
     assert done.stdout.strip() == "[]", done.stderr
 
