@@ -130,6 +130,16 @@ class InterHandScenes(Scenes):
         )
 
 
+def models_of(root: Path, mano: Path | None) -> HandModels | None:
+    """Whose parameters the dataset in a folder stores; MANO's left hand has its shape directions mirrored.
+
+    Args:
+        root: The dataset's folder.
+        mano: Folder of MANO_RIGHT and MANO_LEFT, or None.
+    """
+    return find_models(root, mano, TIPS)
+
+
 def fitted_pose(
     index: InterHandIndex, models: HandModels | None, row: int, side: int, camera: Camera
 ) -> ManoPose | None:
@@ -218,7 +228,7 @@ class InterHand(FolderData):
     @cached_property
     def models(self) -> HandModels | None:
         """Whose parameters the dataset stores: a twin's own hand, or MANO where it was given."""
-        return find_models(self.root, self.mano, TIPS)
+        return models_of(self.root, self.mano)
 
     def scenes(self, split: Split) -> Scenes:
         index = self.index("test" if split == "predict" else split)

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from datamodules import HandData, InterHand
 from datamodules.hand_models import pose_hands
 from datamodules.interhand.data import TIPS, InterHandScenes
+from datamodules.interhand.truth import truth
 from datamodules.scene import ManoPose
 from zoo.hands.skeleton import INTERHAND_TO_SNAP, LEFT, RIGHT
 
@@ -202,6 +203,11 @@ def test_fits_are_made_by_a_left_hand_whose_shape_is_mirrored(twin, tmp_path):
     inner = [joint for joint in range(21) if joint % 4 or not joint]  # the tips are other vertices
     np.testing.assert_allclose(joints[inner], hand.joints[inner], atol=1e-4)
     assert data.tips == TIPS == scenes.models[RIGHT].tips
+    with pytest.warns(UserWarning, match="mirrored the x"):
+        compared = truth(root, "train", mano=mano)
+    vertices = compared.vertices(np.array([ONE_LEFT]))[0, LEFT] / 1000
+    np.testing.assert_allclose(vertices, pose_hands(scenes.models, [LEFT], [hand.pose])[0][0], atol=1e-6)
+    assert compared.models[LEFT].tips == TIPS
     assert InterHand(twin).tips is None
 
 
