@@ -62,7 +62,8 @@ class JsonArray:
         file = folder / f"{name}-{_digest(f'{stat.st_size} {stat.st_mtime_ns} {self.shape}')}.npy"
         if not file.is_file():
             for stale in folder.glob(f"{name}-*.npy"):
-                stale.unlink(missing_ok=True)
+                if stale != file:  # which another process may just have finished
+                    stale.unlink(missing_ok=True)
             self._convert(file, stat.st_size)
         return np.load(file, mmap_mode="r")
 

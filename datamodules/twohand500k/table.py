@@ -98,8 +98,11 @@ def make_table(source: Source, cache: Path | None = None) -> Table:
             raise ValueError(f"{source.root} holds no pair of hands. Copy the files again or change --data.root.")
         meta = {"n": n, "conventions": source.conventions.record()}
         (draft / _META).write_text(json.dumps(meta))
-        if not folder.exists():  # another process may have been faster
+        try:
             os.replace(draft, folder)
+        except OSError:
+            if not (folder / _META).is_file():  # else another process was faster
+                raise
     except OSError as error:
         if error.errno not in _FULL:
             raise

@@ -82,6 +82,22 @@ def test_a_changed_file_is_parsed_again_and_the_old_copy_goes(tmp_path):
     assert len(list(cache.iterdir())) == 1
 
 
+def test_a_copy_that_another_process_has_just_finished_stays(tmp_path, monkeypatch):
+    path, cache = written(tmp_path / "a.json", [1.0, 2.0]), tmp_path / "cache"
+    assert len(JsonArray(path, (), cache)) == 2
+    (kept,) = cache.iterdir()
+    looked, parsed = [], []
+
+    def is_file(self):
+        looked.append(self)
+        return len(looked) > 1 and self.exists()  # it was not there yet when this process looked
+
+    monkeypatch.setattr(type(kept), "is_file", is_file)
+    monkeypatch.setattr(JsonArray, "_convert", lambda self, file, size: parsed.append(file))
+    assert len(JsonArray(path, (), cache)) == 2
+    assert parsed == [kept]
+
+
 def test_a_failed_parse_leaves_nothing_behind(tmp_path):
     path, cache = written(tmp_path / "a.json", "[[1, 2], [3"), tmp_path / "cache"
     with pytest.raises(ValueError, match="ends early"):

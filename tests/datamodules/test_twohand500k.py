@@ -1,3 +1,4 @@
+import errno
 import pickle
 import shutil
 
@@ -204,6 +205,17 @@ def test_files_are_read_once_and_again_when_they_change(tmp_path):
     write_shards(root, numbers(6))
     assert len(TwoHand500K(root, cache=cache).table("train")) == 6
     assert len(list((cache / "twohand500k").iterdir())) == 1
+
+
+def test_two_that_read_at_once_share_the_first_that_is_done(shards, tmp_path, monkeypatch):
+    def replace(draft, folder):
+        shutil.copytree(draft, folder)  # another process comes first
+        raise OSError(errno.ENOTEMPTY, "not empty")
+
+    monkeypatch.setattr("datamodules.twohand500k.table.os.replace", replace)
+    table = TwoHand500K(shards, cache=tmp_path).table("train")
+    assert len(table.hands) == len(table) > 0
+    assert [path.name for path in (tmp_path / "twohand500k").iterdir()] == [table.folder.name]
 
 
 def test_a_cache_that_cannot_be_written_names_the_flag(shards, tmp_path):
