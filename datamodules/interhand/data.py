@@ -116,8 +116,6 @@ class InterHandScenes(Scenes):
         seen = known & self.index.view_valid(rows)[0, JOINTS_OF[side]]
         joints = np.where(known[:, None], self.index.joints(rows)[0, JOINTS_OF[side]] * METRES, 0).astype(np.float32)
         rays = np.where(known[:, None], joints, np.array((0, 0, 1), np.float32)) @ camera.intrinsics.T
-        left, top, width, height = self.index.arrays["bbox"][row].tolist()
-        box = None if seen.any() or width <= 0 else np.array((left, top, left + width, top + height), np.float32)
         labelled = bool(known.any())
         return SceneHand(
             side,
@@ -125,7 +123,6 @@ class InterHandScenes(Scenes):
             joints_valid=known if labelled else None,
             joints2d=rays[:, :2] / rays[:, 2:] if labelled else None,
             joints2d_valid=seen if labelled else None,
-            box=box,
             pose=fitted_pose(self.index, self.models, row, side, camera),
         )
 
