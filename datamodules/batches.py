@@ -17,6 +17,7 @@ from datamodules.scene import IntArray
 from zoo.batch import HandBatch, SceneBatch
 
 Batch = HandBatch | SceneBatch
+_PASSES = 2  # that a batch can lie between
 
 
 @runtime_checkable
@@ -151,9 +152,19 @@ def _shuffled(start: int, count: int, n: int, seed: int) -> tuple[list[int], lis
     return rows, epochs
 
 
-@lru_cache(maxsize=16)  # two passes of every part of a mixture
 def _order(n: int, seed: int, epoch: int) -> IntArray:
-    return np.random.default_rng((seed, epoch)).permutation(n)
+    passes = _passes(n, seed)
+    if epoch not in passes:
+        while len(passes) >= _PASSES:
+            del passes[next(iter(passes))]
+        passes[epoch] = np.random.default_rng((seed, epoch)).permutation(n)
+    return passes[epoch]
+
+
+@lru_cache(maxsize=32)  # parts of a mixture
+def _passes(n: int, seed: int) -> dict[int, IntArray]:
+    """The last few orders of a dataset, by pass: megabytes each, in every worker."""
+    return {}
 
 
 class TrainLoader:

@@ -8,6 +8,7 @@ import os
 import tarfile
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -47,30 +48,37 @@ class CropScenes(Scenes):
             raise ValueError(f"reach={reach} keeps less than a crop. Set --data.crop_reach to at least 1.")
         self.scenes = scenes
         self.models = scenes.models
-        self.rows = np.argwhere(scenes.sides())
         self.size, self.margin, self.reach = size, margin, reach
         self.folder = Path(folder) / self._key()
         self._write_missing()
-        parts = [np.load(path) for path in self._paths("npy")]
-        self.table = np.concatenate(parts)  # (n, 8): offset, bytes, left, top, scale x, scale y, width, height
-        self.files: dict[int, NDArray[np.uint8]] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "files": {}}  # workers map them themselves
+        return {name: value for name, value in vars(self).items() if name not in ("rows", "table")}  # workers read them
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def rows(self) -> IntArray:
+        """(n, 2) scene and side of each hand."""
+        return np.argwhere(self.scenes.sides())
+
+    @cached_property
+    def table(self) -> NDArray[np.float64]:
+        """(n, 8): offset, bytes, left, top, scale x, scale y, width, height."""
+        return np.concatenate([np.load(path) for path in self._paths("npy")])
 
     def sides(self) -> BoolArray:
         return np.arange(2)[None] == self.rows[:, 1:]
 
     def picture(self, index: int) -> ByteArray:
-        shard, (offset, count) = index // _SHARD, self.table[index, :2].astype(np.int64)
-        path = self.folder / f"{shard:05d}.tar"
-        if shard not in self.files:
-            self.files[shard] = np.memmap(path, np.uint8, "r")
+        offset, count = self.table[index, :2].astype(np.int64).tolist()
+        path = self.folder / f"{index // _SHARD:05d}.tar"
+        with path.open("rb", buffering=0) as file:  # kept open, thousands of shards would be too many
+            file.seek(offset)
+            data = file.read(count)
         try:
-            return simplejpeg.decode_jpeg(self.files[shard][offset : offset + count], "RGBX", True, True)
+            return simplejpeg.decode_jpeg(data, "RGBX", True, True)
         except ValueError as error:
             raise UnreadableFileError(
                 f"{path} is damaged at hand {index}. Delete its folder: it is made anew."

@@ -1,6 +1,7 @@
 """The hand view: one crop per hand, left hands mirrored to right, as the batches HHMR reads."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,14 @@ class HandView(Dataset[HandBatch]):
         self.augment = augment
         self.seed = seed
         self.images = images
-        self.rows = np.argwhere(scenes.sides())
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "rows"}  # workers find them themselves
+
+    @cached_property
+    def rows(self) -> IntArray:
+        """(n, 2) scene and side of each hand."""
+        return np.argwhere(self.scenes.sides())
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -116,8 +116,6 @@ class InterHandScenes(Scenes):
         seen = known & self.index.view_valid(rows)[0, JOINTS_OF[side]]
         joints = np.where(known[:, None], self.index.joints(rows)[0, JOINTS_OF[side]] * METRES, 0).astype(np.float32)
         rays = np.where(known[:, None], joints, np.array((0, 0, 1), np.float32)) @ camera.intrinsics.T
-        left, top, width, height = self.index.arrays["bbox"][row].tolist()
-        box = None if seen.any() or width <= 0 else np.array((left, top, left + width, top + height), np.float32)
         labelled = bool(known.any())
         return SceneHand(
             side,
@@ -125,9 +123,18 @@ class InterHandScenes(Scenes):
             joints_valid=known if labelled else None,
             joints2d=rays[:, :2] / rays[:, 2:] if labelled else None,
             joints2d_valid=seen if labelled else None,
-            box=box,
             pose=fitted_pose(self.index, self.models, row, side, camera),
         )
+
+
+def models_of(root: Path, mano: Path | None) -> HandModels | None:
+    """Whose parameters the dataset in a folder stores; MANO's left hand has its shape directions mirrored.
+
+    Args:
+        root: The dataset's folder.
+        mano: Folder of MANO_RIGHT and MANO_LEFT, or None.
+    """
+    return find_models(root, mano, TIPS)
 
 
 def fitted_pose(
@@ -218,7 +225,7 @@ class InterHand(FolderData):
     @cached_property
     def models(self) -> HandModels | None:
         """Whose parameters the dataset stores: a twin's own hand, or MANO where it was given."""
-        return find_models(self.root, self.mano, TIPS)
+        return models_of(self.root, self.mano)
 
     def scenes(self, split: Split) -> Scenes:
         index = self.index("test" if split == "predict" else split)

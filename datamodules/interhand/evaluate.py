@@ -137,7 +137,7 @@ def _internet(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntAr
         valid = _by_side(truth.view_valid(part.at))
         mpjpe.update(part.joints, part.true_joints, valid, part.interacting)
         wrists = valid[:, :, WRIST].all(1) & part.interacting
-        mrrpe.update(_way(part.joints), _way(part.true_joints), wrists)
+        mrrpe.update(part.way, _way(part.true_joints), wrists)
         if found.handedness is not None:
             sides = _tensor(found.handedness[part.predicted])[:, [1, 0]]
             kind = truth.hand_type[part.at]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.hand_models import find_models, pose_hands
-from datamodules.interhand.data import TIPS, fitted_pose
+from datamodules.hand_models import pose_hands
+from datamodules.interhand.data import fitted_pose, models_of
 from datamodules.interhand.files import HAND_TYPES, Fps, Part, find_files
 from datamodules.interhand.index import InterHandIndex, Rows, of_whole_hands
 from datamodules.scene import BoolArray, FloatArray, HandModels, IntArray
@@ -140,4 +140,4 @@ def truth(
     """
     index = InterHandIndex(find_files(Path(root), part, fps), cache)
     rows = np.arange(len(index)) if annotation_ids is None else index.rows(annotation_ids)
-    return Truth(index, rows, find_models(Path(root), mano, TIPS))
+    return Truth(index, rows, models_of(Path(root), mano))

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules.augment import Augment
 from datamodules.base import HandData
+from datamodules.batches import _passes
 from datamodules.freihand.data import FreiHAND
 from datamodules.hand_view import HandView
 from datamodules.scene import Scene, SceneHand, Scenes
@@ -93,6 +94,12 @@ def test_every_row_is_seen_once_a_pass_in_another_order_each_pass():
     seen = list(chain(*rows(Toy(batch_size=5).train_dataloader(), 4)))
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
     assert seen[:10] != seen[10:]
+
+
+def test_the_orders_of_no_more_than_two_passes_are_kept():
+    seen = rows(Toy(batch_size=5, seed=71).train_dataloader(), 20)
+    assert len(_passes(10, 71)) == 2
+    assert rows(Toy(batch_size=5, seed=71).train_dataloader(), 20) == seen
 
 
 def test_the_order_hangs_on_the_seed_alone():

@@ -97,6 +97,25 @@ def test_two_that_write_at_once_share_the_first_that_is_done(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_another_process_has_finished_since_we_looked_stays(tmp_path, monkeypatch):
+    finished = keep(tmp_path, write_folder)
+    aside = finished.rename(tmp_path / "aside")
+
+    def getpid():
+        if aside.exists():
+            aside.rename(finished)
+        return 1
+
+    monkeypatch.setattr(cached.os, "getpid", getpid)
+
+    def write(draft):
+        assert (finished / "a").is_file()
+        write_folder(draft)
+
+    assert keep(tmp_path, write) == finished
+    assert list(tmp_path.iterdir()) == [finished]
+
+
 def test_drafts_of_killed_processes_go_after_a_day(tmp_path):
     path = keep(tmp_path, write_folder, state="0")
     killed, working = (tmp_path / f".{path.name}.{i}.tmp" for i in range(2))

@@ -10,6 +10,7 @@ from test_batches import Blank
 from datamodules.augment import Augment
 from datamodules.crop_cache import CropScenes, reach_of
 from datamodules.freihand.data import FreiHAND
+from datamodules.hand_view import HandView
 from datamodules.photos import UnreadableFileError
 
 VARIED = Augment(rotation=90.0, scale=0.2, shift=0.1, erase=0.0)
@@ -73,12 +74,25 @@ def test_other_options_and_other_hands_make_another_cache(tmp_path):
     assert len(folders | {CropScenes(Blank(10), tmp_path, 32, 1.5, 1.4).folder}) == 5
 
 
-def test_workers_get_no_mapped_files(tmp_path):
-    scenes = CropScenes(Blank(3), tmp_path, 32, 1.5, 1.4)
-    before = scenes.picture(2)
-    copy = pickle.loads(pickle.dumps(scenes))
-    assert not copy.files
-    np.testing.assert_array_equal(copy.picture(2), before)
+def test_workers_get_as_little_of_many_hands_as_of_few_and_read_the_same(tmp_path):
+    few, many = (CropScenes(Blank(n), tmp_path, 32, 1.5, 1.4) for n in (3, 200))
+    before = many.picture(2)
+    view = HandView(many, 32, 1.5)
+    assert len(view) == 200
+    assert len(pickle.dumps(many)) < len(pickle.dumps(few)) + 20
+    assert len(pickle.dumps(view)) < len(pickle.dumps(few)) + 500
+    copy = pickle.loads(pickle.dumps(view))
+    np.testing.assert_array_equal(copy.scenes.picture(2), before)
+    np.testing.assert_array_equal(copy.rows, view.rows)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="open files are counted there")
+def test_any_number_of_shards_leaves_no_file_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("datamodules.crop_cache._SHARD", 1)
+    scenes = CropScenes(Blank(30), tmp_path, 32, 1.5, 1.4)
+    before = len(os.listdir("/dev/fd"))
+    assert [int(scenes.picture(i)[..., :3].mean().round()) for i in range(30)] == list(range(30))
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_a_damaged_shard_is_named(tmp_path):

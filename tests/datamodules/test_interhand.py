@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from datamodules import HandData, InterHand
 from datamodules.hand_models import pose_hands
 from datamodules.interhand.data import TIPS, InterHandScenes
+from datamodules.interhand.truth import truth
 from datamodules.scene import ManoPose
 from zoo.hands.skeleton import INTERHAND_TO_SNAP, LEFT, RIGHT
 
@@ -99,16 +100,25 @@ def test_unlabelled_joints_are_masked_and_not_a_millimetre_from_the_origin(train
     assert (hand.joints[unlabelled] == 0).all()
 
 
-def test_a_hand_without_its_wrist_has_no_joints_but_its_fit_and_the_stored_box(interhand, train):
+def test_a_hand_without_its_wrist_has_no_joints_but_its_fit(train):
     hand = train.read(NO_WRIST, image=False).hands[LEFT]
     assert hand.joints is None
     assert hand.joints2d is None
     assert hand.pose is not None
-    stored = next(e["bbox"] for e in tiny.load(interhand, "train", "data")["annotations"] if e["id"] == NO_WRIST)
-    np.testing.assert_allclose(
-        hand.box, [stored[0], stored[1], stored[0] + stored[2], stored[1] + stored[3]], rtol=1e-5
-    )
-    assert train.read(INTERACTING, image=False).hands[LEFT].box is None
+
+
+def test_the_crop_of_a_hand_without_joints_goes_around_its_fit_and_not_around_the_other_hand(interhand, tmp_path):
+    root = tiny.copy(interhand, tmp_path)
+    data, joints = tiny.load(root, "train", "data"), tiny.load(root, "train", "joint_3d")
+    for flags in [*data["annotations"], *(frame for frames in joints.values() for frame in frames.values())]:
+        flags["joint_valid"][21:] = [[0]] * 21  # so that stored boxes would be those of right hands
+    for kind, content in (("data", data), ("joint_3d", joints)):
+        tiny.save(root, "train", kind, content)
+    view = InterHand(root, augment=None, size=64).hand_view("train")
+    row = next(i for i, where in enumerate(view.rows.tolist()) if where == [INTERACTING, LEFT])
+    box = view.batch([row])["joints2d"][0]
+    torch.testing.assert_close(box.amax(0) + box.amin(0), torch.zeros(2), rtol=0, atol=1e-4)
+    assert float((box.amax(0) - box.amin(0)).max()) == pytest.approx(2 / view.margin, abs=1e-3)
 
 
 def test_hands_without_a_fit_keep_their_joints(train):
@@ -197,6 +207,11 @@ def test_fits_are_made_by_a_left_hand_whose_shape_is_mirrored(interhand, tmp_pat
     inner = [joint for joint in range(21) if joint % 4 or not joint]  # the tips are other vertices
     np.testing.assert_allclose(joints[inner], hand.joints[inner], atol=1e-4)
     assert data.tips == TIPS == scenes.models[RIGHT].tips
+    with pytest.warns(UserWarning, match="mirrored the x"):
+        compared = truth(root, "train", mano=mano)
+    vertices = compared.vertices(np.array([ONE_LEFT]))[0, LEFT] / 1000
+    np.testing.assert_allclose(vertices, pose_hands(scenes.models, [LEFT], [hand.pose])[0][0], atol=1e-6)
+    assert compared.models[LEFT].tips == TIPS
     assert InterHand(interhand).tips is None
 
 

@@ -87,6 +87,15 @@ def test_a_displaced_left_hand_is_an_error_of_the_way_between_the_wrists_alone(s
     assert score(without, protocol="interwild")["mrrpe_mm"] == pytest.approx(12, abs=0.01)
 
 
+@pytest.mark.parametrize("protocol", ["internet", "interwild"])
+def test_a_predicted_way_between_the_wrists_counts_before_that_of_the_joints(score, perfect, protocol):
+    joints = perfect["joints"].copy()
+    joints[:, 21:, 2] += 30  # as of a network that finds the left hand's depth on its own
+    assert score(changed(perfect, joints=joints), protocol=protocol)["mrrpe_mm"] < 0.01
+    other = changed(perfect, rel_trans=perfect["rel_trans"] + np.float32([0, 0, 7]))
+    assert score(other, protocol=protocol)["mrrpe_mm"] == pytest.approx(7, abs=0.01)
+
+
 def test_size_matters_in_the_first_two_protocols_and_not_in_intaghands(score, perfect):
     larger = changed(perfect, joints=1.1 * perfect["joints"], vertices=1.1 * perfect["vertices"])
     assert score(larger)["mpjpe_all_mm"] > 3

@@ -162,7 +162,7 @@ def test_a_part_without_a_split_is_named_and_left_out(caplog):
 
 
 def test_a_part_without_a_hand_is_named():
-    with pytest.raises(ValueError, match=r"b: The training split has no hand.*--data\.roots\.b"):
+    with pytest.raises(ValueError, match=r"b: The train split .* no labelled hand.*--data\.roots\.b"):
         mixed({"a": Toy(), "b": Toy(scenes=0)}).train_batches()
 
 
