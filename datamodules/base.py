@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from datamodules.augment import Augment
 from datamodules.batches import Batch, Numbered, PoseSource, TrainBatches, TrainLoader, one_thread
 from datamodules.crop_cache import CropScenes, reach_of
+from datamodules.folders import not_a_folder
 from datamodules.framing import Crop, Fit
 from datamodules.hand_view import HandView
 from datamodules.scene import Scenes, Split
@@ -221,13 +222,15 @@ class FolderData(HandData, ABC):
         """The dataset's folder.
 
         Raises:
-            FileNotFoundError: None was given.
+            FileNotFoundError: None was given, or it is not there or not a folder.
         """
         if self._root is None:
             raise FileNotFoundError(
                 f"{self.title} needs a folder, because the dataset may not be passed on. Get {self.source} and pass "
                 "--data.root."
             )
+        if said := not_a_folder(self._root):
+            raise FileNotFoundError(said)
         return self._root
 
 

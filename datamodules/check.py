@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from datamodules.folders import not_a_folder
 from datamodules.report import Report, Row
 
 
@@ -18,8 +19,8 @@ def check(name: str, root: str | os.PathLike[str], *, progress: bool = True) -> 
     """
     folder = Path(root).expanduser()
     report = Report(f"{name} in {folder}")
-    if not folder.is_dir():
-        report.rows.append(Row(str(folder), "nothing", "a folder", "It is not there. Pass the right one with --root."))
+    if said := not_a_folder(folder):
+        report.rows.append(Row(folder.name, "a file" if folder.exists() else "nothing", "a folder", said))
         return report
     import_module(f"datamodules.{home(name, 'check')}.check").check(folder, report, progress)
     return report

@@ -39,6 +39,7 @@ def draw(
     size: int = 224,
     view: Rows | None = None,
     mano: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Draws hands or whole scenes with all their labels.
 
@@ -53,10 +54,11 @@ def draw(
         view: `hands` for crops in pairs, as they are and as training varies them; `scenes` for whole pictures with
             their meshes, local parts and text. None takes scenes where there are captions or pairs of hands.
         mano: Folder of MANO's files, for meshes of datasets that need them.
+        cache: Folder for indexes and parsed label files; None is the user's cache.
     """
     if n < 1:
         raise ValueError(f"n={n} hands make no picture. Pass -n 1 or more.")
-    data = load(name, root, mano)
+    data = load(name, root, mano, cache)
     data.prepare_data()
     scenes = data.scenes(split)
     if scenes is None or not len(scenes):
@@ -78,20 +80,27 @@ def draw(
     return path
 
 
-def load(name: str, root: str | os.PathLike[str] | None = None, mano: str | os.PathLike[str] | None = None) -> HandData:
+def load(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    mano: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> HandData:
     """A dataset by name, with pictures, built as the trainer's command line builds it.
 
     Args:
         name: Of a file in `datamodules/configs`.
         root: Its folder, where it is not made.
         mano: Folder of MANO's files.
+        cache: Folder for indexes and parsed label files; None is the user's cache.
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(HandData, "data", fail_untyped=False, required=True)
     words = [f"--data={json.dumps(yaml.safe_load(find('data', name).read_text()))}", "--data.images=true"]
-    words += [f"--data.{key}={value}" for key, value in (("root", root), ("mano", mano)) if value is not None]
+    folders = {"root": root, "mano": mano, "cache": cache}
+    words += [f"--data.{key}={value}" for key, value in folders.items() if value is not None]
     try:
         data: HandData = parser.instantiate_classes(parser.parse_args(words)).data
     except ArgumentError as error:

@@ -3,15 +3,16 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from datamodules.hand_models import TWIN
 from datamodules.openhand.appearance import draw_look
@@ -24,6 +25,8 @@ from zoo.hands.openhand import OpenHand
 from zoo.hands.poses import PosePrior
 from zoo.hands.rotations import matrix_to_axis_angle, mirror_rotations
 from zoo.hands.skeleton import LEFT, RIGHT
+
+T = TypeVar("T")
 
 REACH = 0.18  # metres; about the length of a hand
 APART = (0.05, 0.09)  # metres from the middle of a pair to each of its hands
@@ -138,6 +141,17 @@ class Stage:
                 picture = studio.compose(seen, painted, self.intrinsics, picture, rng, lamps=lamps)
         image = lens(picture, rng)[:height, :width]
         return TwinPicture(np.ascontiguousarray(image), {side: mask[:height, :width] for side, mask in masks.items()})
+
+
+def drawing(made: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
+    """The same things, with a bar once it takes longer than five seconds.
+
+    Args:
+        made: By a loader.
+        what: They are.
+        total: How many; None asks `made`.
+    """
+    return tqdm(made, f"Drawing {what}", total, unit="it", delay=5)
 
 
 @contextmanager

@@ -162,6 +162,22 @@ def test_a_checkpoint_says_which_model_it_is(zoo_says):
     assert config_of("v")["model"]["init_args"]["width"] == 7
 
 
+def test_a_run_is_scored_on_and_goes_on_with_its_own_data(zoo_says):
+    assert zoo_says(*FIT, "--out", "o", "--data", "other", "--data.batch_size", "4")[0] == 0
+    for words in (("validate", *QUIET), FIT):
+        code, said = zoo_says(*words, "--ckpt", "o", "--out", words[0])
+        assert code == 0, said
+        assert config_of(words[0])["data"]["init_args"]["batch_size"] == 4
+    code, said = zoo_says("validate", *QUIET, "--ckpt", "o", "--out", "v", "--data", "openhand")
+    assert config_of("v")["data"]["init_args"]["batch_size"] == 8, said
+
+
+def test_a_run_that_cannot_start_leaves_its_folder_to_the_next_try(zoo_says):
+    assert zoo_says(*FIT, "--data.root", "nowhere", "--out", "o")[0] == 1
+    assert not Path("o").exists()
+    assert zoo_says(*FIT, "--out", "o")[0] == 0
+
+
 def test_a_missing_checkpoint_or_dataset_is_a_sentence(zoo_says):
     code, said = zoo_says(*FIT, "--ckpt", "nothing")
     assert (code, said.count("\n")) == (1, 1)

@@ -94,7 +94,7 @@ def split_rows(folder: AttentionHandFolder, val_fraction: float, seed: int) -> t
     if not len(rows):
         raise FileNotFoundError(
             f'{folder.path}: none of its {len(folder)} lines has "rgb", so there is nothing to train on or to validate '
-            f"with. Use it with predict, or pass a folder of photographs with --data.root."
+            f"with. Use it with predict (data draw: --split predict), or pass a folder of photographs with --data.root."
         )
     odd = np.random.default_rng(seed).integers(0, 2**63, 2, np.uint64) * np.uint64(2) + np.uint64(1)
     keys = (facts.ids[rows] * odd).sum(1)  # as good as random, and the same whatever else is in the folder

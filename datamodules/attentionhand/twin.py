@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.attentionhand.data import INFERENCE, TRAINING
 from datamodules.attentionhand.writer import AttentionHandWriter
 from datamodules.scene import ByteArray, Scene
-from datamodules.twins import Stage, TwinHand, whole_folder
+from datamodules.twins import Stage, TwinHand, drawing, whole_folder
 from zoo.hands.render import Lights, render
 from zoo.hands.skeleton import LEFT, RIGHT
 
@@ -44,7 +44,7 @@ def synth(out: Path, n: int, seed: int, workers: int) -> None:
     with whole_folder(out, "attentionhand", seed=seed) as draft:
         for part, first, count in ((TRAINING, 0, n), (INFERENCE, n, -(-n // 8))):
             work = _Work(draft / part, first, count, seed, pictured=part == TRAINING)
-            for _ in DataLoader(work, batch_size=None, num_workers=workers):
+            for _ in drawing(DataLoader(work, batch_size=None, num_workers=workers), f"shards of {part}"):
                 pass
             work.writer.finish()
 

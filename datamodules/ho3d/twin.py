@@ -17,7 +17,7 @@ from datamodules.ho3d.files import SIZE, SUFFIXES, Version
 from datamodules.ho3d.metas import Part
 from datamodules.ho3d.python2 import write_pickle
 from datamodules.scene import BoolArray, ByteArray, FloatArray
-from datamodules.twins import Stage, TwinHand, whole_folder
+from datamodules.twins import Stage, TwinHand, drawing, whole_folder
 from zoo.hands.skeleton import RIGHT, SNAP_TO_MANO_TIPS
 
 SEQUENCES: dict[Part, tuple[str, ...]] = {"train": ("ABF10", "MC1", "SS2"), "evaluation": ("AP10", "SM1")}
@@ -54,7 +54,7 @@ def synth(out: Path, n: int, seed: int, workers: int) -> None:
     with whole_folder(out, "ho3d", version=version, n=n, seed=seed) as folder:
         work = _Work(Stage(seed, SIZE, _FOCAL), frames, folder, version)
         loader = DataLoader(work, batch_size=None, num_workers=workers, collate_fn=_as_is, worker_init_fn=one_thread)
-        made = dict(zip((frame.name for frame in frames), loader, strict=True))
+        made = dict(zip((frame.name for frame in frames), drawing(loader, "frames", len(frames)), strict=True))
         shuffle = np.random.default_rng(seed)
         for part in SEQUENCES:
             names = [frame.name for frame in frames if frame.part == part and frame.kind == "listed"]

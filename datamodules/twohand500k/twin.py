@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules.hand_models import moved
 from datamodules.scene import FloatArray, ManoPose, Split
-from datamodules.twins import Stage, TwinHand, whole_folder
+from datamodules.twins import Stage, TwinHand, drawing, whole_folder
 from datamodules.twohand500k.conventions import SIDES
 from datamodules.twohand500k.intaghand import SIZE
 from datamodules.twohand500k.mapping import PARTS
@@ -46,7 +46,7 @@ def synth(out: Path, n: int, seed: int, workers: int) -> None:
             work: _Work = (
                 _IntagHand(draft, part, first, count, seed) if pictured else _Shards(draft, part, first, count, seed)
             )
-            for _ in DataLoader(work, batch_size=None, num_workers=workers):
+            for _ in drawing(DataLoader(work, batch_size=None, num_workers=workers), f"pieces of {part}"):
                 pass
             first += count
 

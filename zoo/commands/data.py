@@ -1,8 +1,10 @@
 """`data synth`, `data check`, `data draw`."""
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
+from zoo.commands.own import flags_here
 from zoo.registry import UsageError, find
 
 Split = Literal["train", "val", "test", "predict"]
@@ -38,7 +40,7 @@ def check(name: str, root: Path, progress: bool = True) -> int:
     from datamodules.check import check as examine
 
     report = examine(name, root, progress=progress)
-    print(report)
+    print(flags_here(str(report), ("root",)))
     return 0 if report.ok else 1
 
 
@@ -52,6 +54,7 @@ def draw(
     size: int = 224,
     view: Literal["hands", "scenes"] | None = None,
     mano: Path | None = None,
+    cache: Path | None = None,
 ) -> None:
     """A contact sheet of crops or whole pictures with their labels drawn on.
 
@@ -66,6 +69,7 @@ def draw(
         view: hands = each hand's crop, as it is and as training varies it; scenes = whole pictures with their meshes,
             the part around the hands, and text. Without it, scenes where there are captions or pairs of hands.
         mano: Folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, for meshes of datasets that store MANO's parameters.
+        cache: Folder for indexes and parsed label files; the user's cache when not given.
     """
     _known(name)
     if root is None and name != "openhand":
@@ -73,7 +77,7 @@ def draw(
     from datamodules.draw import draw as paint
 
     picture = out or Path(f"{name}.png")
-    path = paint(name, root, picture, n, seed, split=split, size=size, view=view, mano=mano)
+    path = paint(name, root, picture, n, seed, split=split, size=size, view=view, mano=mano, cache=cache)
     print(f"{path} is drawn.")
 
 
@@ -82,7 +86,7 @@ def _known(name: str) -> None:
 
 
 def _again(verb: str, name: str, root: Path) -> str:
-    return f"python -m zoo data {verb} {name} --root {root}"
+    return f"python -m zoo data {verb} {name} --root {shlex.quote(str(root))}"
 
 
 COMMANDS = {"synth": synth, "check": check, "draw": draw}

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from datamodules.folders import not_a_folder
 from zoo.commands.folder import write_text
 from zoo.registry import UsageError, nearest
 
@@ -62,15 +63,11 @@ def evaluate(
         if key not in taken:
             flags = ", ".join(f"--{flag}" for flag in options if flag in taken)
             raise UsageError(f"evaluate {name} does not take --{key}. Besides --pred, --root, --out it takes {flags}.")
-    for path in (pred, root):
-        if not path.expanduser().exists():
-            raise FileNotFoundError(f"{path} is not there. Pass the right --{'pred' if path == pred else 'root'}.")
-    try:
-        found = run(pred.expanduser(), root.expanduser(), **given)
-    except (FileNotFoundError, ValueError) as error:
-        if "--data." not in str(error):
-            raise
-        raise type(error)(str(error).replace("--data.", "--")) from error  # the trainer's flags have other names
+    if not pred.expanduser().exists():
+        raise FileNotFoundError(f"{pred} is not there. Pass the right --pred.")
+    if said := not_a_folder(root.expanduser()):
+        raise FileNotFoundError(said)
+    found = run(pred.expanduser(), root.expanduser(), **given)
     folder = out or Path(f"evaluate-{name}")
     print(found)
     write_text(folder / "metrics.json", json.dumps(dict(found.scores), indent=1) + "\n")

@@ -9,6 +9,7 @@ from zoo.registry import UsageError
 
 PARENT = "runs"
 _INHERITED = "ZOO_RUN_FOLDER"  # the processes of one run agree on the folder through the environment
+_claimed: list[Path] = []  # by this process
 
 
 def choose(out: str | None, name: str) -> Path:
@@ -51,7 +52,16 @@ def claim(folder: Path, overwrite: bool = False, resumed_from: Path | None = Non
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ[_INHERITED] = str(folder)
+    _claimed.append(folder)
     return folder
+
+
+def abandon() -> None:
+    """Takes the claimed folder back when nothing but its settings was written, so that the next try may use it."""
+    while _claimed:
+        folder = _claimed.pop()
+        if folder.is_dir() and [path.name for path in folder.iterdir()] == ["config.yaml"]:
+            shutil.rmtree(folder)
 
 
 def _is_ours(folder: Path) -> bool:

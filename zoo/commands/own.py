@@ -4,7 +4,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
@@ -44,7 +44,22 @@ def run_command(name: str, commands: Command | dict[str, Command], argv: Sequenc
         parser.add_argument(
             f"--{name}", action=action, default=parameters[name].default, help=_described(commands, name)
         )
-    return commands(**parse(parser, argv)) or 0
+    arguments = parse(parser, argv)
+    try:
+        return commands(**arguments) or 0
+    except (OSError, ValueError) as error:
+        error.args = tuple(flags_here(part, parameters) if isinstance(part, str) else part for part in error.args)
+        raise
+
+
+def flags_here(text: str, own: Container[str]) -> str:
+    """A sentence of the trainer's commands, whose flags `--data.NAME` are `--NAME` in a command that has them.
+
+    Args:
+        text: What was said.
+        own: The arguments of the command.
+    """
+    return re.sub(r"--data\.(\w+)", lambda found: f"--{found[1]}" if found[1] in own else found[0], text)
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -60,7 +61,7 @@ class ZooCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Resolves names, then parses; a mistake becomes a `UsageError`."""
         self.words = [str(word) for word in args] if isinstance(args, list) else []
-        words = resolve(with_model(self.words))
+        words = resolve(with_model(with_data(self.words)))
         try:
             self.config = parser.parse_args(words)
         except ArgumentError as error:
@@ -192,6 +193,19 @@ def with_model(words: list[str]) -> list[str]:
     return [words[0], *first, *without(words[1:], "model"), f"--model={json.dumps(config)}"]
 
 
+def with_data(words: list[str]) -> list[str]:
+    """A run is scored on, and goes on with, the data that it was trained on, unless others are named."""
+    ckpt = option(words, "ckpt")
+    if ckpt is None or option(words, "data") is not None or option(words, "config") is not None:
+        return words
+    path = checkpoints.find(ckpt)
+    trained = path.parent.parent / "config.yaml"
+    if path.is_dir() or not trained.is_file():
+        return words
+    data = yaml.safe_load(trained.read_text()).get("data")
+    return [words[0], f"--data={json.dumps(data)}", *words[1:]] if data else words
+
+
 def has_image_branch(config: dict[str, Any]) -> bool:
     """Whether a model's configuration has an image branch."""
     conditioner = config.get("init_args", {}).get("conditioner") or {}
@@ -251,6 +265,9 @@ def train(argv: Sequence[str]) -> int:
     except SIGTERMException:
         print("Stopped by SIGTERM.")
         return 1
+    except Exception:
+        folder.abandon()
+        raise
     return _report(cli)
 
 
