@@ -56,7 +56,8 @@ class OfficialOutput(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.given, self.receiver = "", None
         if trainer.world_size == 1:
-            self.receiver = import_module(_module(self.data)).official(self.data, stage, self.out / FOLDER)
+            split = "test" if stage == "test" else "predict"  # an Enum's name is another string
+            self.receiver = import_module(_module(self.data)).official(self.data, split, self.out / FOLDER)
         if self.receiver is None:
             say(
                 "No official file or scores: that needs the dataset's evaluation part and one device "
