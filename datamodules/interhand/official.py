@@ -1,27 +1,21 @@
 """What turns a model's hands on InterHand2.6M into predictions of both hands by annotation, and their scores."""
 
-import io
-import os
-import shutil
-from array import array
-from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, final
+from typing import final
 
 import numpy as np
 
 from datamodules.evaluation import Cells, Evaluation
 from datamodules.interhand.data import JOINTS_OF, METRES, InterHand, InterHandScenes
 from datamodules.interhand.evaluate import PROTOCOLS, rows_of, scores_of
+from datamodules.interhand.prediction_writer import WRITTEN, PredictionWriter
 from datamodules.interhand.predictions import SHAPES, read_predictions
 from datamodules.interhand.truth import Truth
 from datamodules.receiver import Receiver
 from datamodules.scene import FloatArray, IntArray, Split
 from zoo.hands.skeleton import LEFT, RIGHT
 
-FOLDER = "predictions"
 ROLES = {RIGHT: 0, LEFT: 1}  # the place of each side in the predictions
-_WRITTEN = ("joints", "vertices")
 _EMPTY = 1024  # annotations without hands that are written together
 
 
@@ -64,7 +58,7 @@ class BothHands(Receiver):
         self.first = np.zeros(len(self.ids), np.bool_)  # a subset may name an annotation twice
         self.first[np.unique(self.ids, return_index=True)[1]] = True
         self.pending: dict[int, tuple[FloatArray, FloatArray]] = {}  # scenes of which one hand is there
-        self.writer = _Writer(folder)
+        self.writer = PredictionWriter(folder)
 
     def _keep(self, rows: IntArray, joints: FloatArray, vertices: FloatArray) -> None:
         if self.tips is not None:
@@ -88,13 +82,14 @@ class BothHands(Receiver):
             nobody = self.ids[self.first & ~self.sides.any(1)]
             for start in range(0, len(nobody), _EMPTY):
                 some = nobody[start : start + _EMPTY]
-                self.writer.add(some, *(_zeros(name, len(some)) for name in _WRITTEN))
+                self.writer.add(some, *(_zeros(name, len(some)) for name in WRITTEN))
         if not self.writer.ids:
             self.drop()
             return "No predictions of InterHand2.6M: of no annotation were all hands predicted."
         place, count = self.writer.finish(), len(self.writer.ids)
         if whole:
-            return f"`python -m zoo evaluate interhand` takes {place}; hands from: {given}."
+            ids = " --ids FILE" if total < len(self.scenes.index) else ""
+            return f"`python -m zoo evaluate interhand{ids}` takes {place}; hands from: {given}."
         return (
             f"{place} is a part, {count:,} of {total:,} annotations; hands from: {given}. Leave the options that limit "
             "batches out for all."
@@ -154,54 +149,8 @@ class BothHands(Receiver):
         self.writer.drop()
 
 
-class _Writer:
-    """Arrays that grow on disk, in a folder that gets its name when they are whole."""
-
-    def __init__(self, folder: Path) -> None:
-        self.place = folder / FOLDER
-        self.draft = folder / f".{FOLDER}.{os.getpid()}.tmp"
-        self.ids = array("q")
-        self.stack = ExitStack()
-        self.files: dict[str, BinaryIO] = {}
-
-    def add(self, ids: IntArray, *arrays: FloatArray) -> None:
-        """Appends annotations."""
-        if not self.files:
-            self.draft.mkdir(parents=True)
-            for name in _WRITTEN:
-                self.files[name] = self.stack.enter_context((self.draft / f"{name}.npy").open("wb"))
-                self.files[name].write(_header(name, 0))
-        for file, values in zip(self.files.values(), arrays, strict=True):
-            file.write(np.ascontiguousarray(values, "<f4").data)
-        self.ids.extend(ids.tolist())
-
-    def finish(self) -> Path:
-        """The folder, whole."""
-        for name, file in self.files.items():
-            file.seek(0)
-            file.write(_header(name, len(self.ids)))
-        self.stack.close()
-        np.save(self.draft / "annotation_id.npy", np.array(self.ids, np.int64))
-        shutil.rmtree(self.place, ignore_errors=True)
-        os.replace(self.draft, self.place)
-        return self.place
-
-    def drop(self) -> None:
-        """Removes what is not whole."""
-        self.stack.close()
-        shutil.rmtree(self.draft, ignore_errors=True)
-
-
 def _zeros(name: str, *count: int) -> FloatArray:
     return np.zeros((*count, *SHAPES[name]), np.float32)
-
-
-def _header(name: str, count: int) -> bytes:
-    """What an .npy file of float32 begins with; NumPy makes it as long for any number of rows, so that it can grow."""
-    out = io.BytesIO()
-    described = {"descr": "<f4", "fortran_order": False, "shape": (count, *SHAPES[name])}
-    np.lib.format.write_array_header_1_0(out, described)
-    return out.getvalue()
 
 
 def _table(scores: dict[str, dict[str, float]]) -> tuple[Cells, ...]:

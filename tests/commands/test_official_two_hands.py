@@ -13,7 +13,7 @@ from datamodules.coco import evaluate as coco_evaluate
 from datamodules.coco.data import COCO
 from datamodules.interhand.data import InterHand
 from datamodules.interhand.evaluate import PROTOCOLS, evaluate
-from datamodules.interhand.official import _header
+from datamodules.interhand.prediction_writer import PredictionWriter, header
 from datamodules.interhand.predictions import read_predictions
 from datamodules.interhand.truth import truth
 from zoo.hands.camera import denormalize_pixels
@@ -159,6 +159,24 @@ def test_hands_that_too_little_is_seen_of_are_counted(root, tmp_path, capsys):
     assert "joints in view (--data.min_joints)" in capsys.readouterr().out
 
 
+def test_without_pictures_intaghands_protocol_cannot_leave_black_ones_out(root, tmp_path, capsys):
+    run(root, tmp_path, Oracle(), options={"images": False})
+    assert "no scores by intaghand: no pictures were read" in capsys.readouterr().out
+    assert "internet/mpjpe_all_mm" in scores(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
+def test_a_full_disk_says_how_much_is_needed(tmp_path):
+    writer = PredictionWriter(tmp_path)
+    one = np.zeros((9, 42, 3), np.float32), np.zeros((9, 2, 778, 3), np.float32)
+    writer.add(np.arange(9), *one)
+    writer.files["vertices"].close()
+    with open("/dev/full", "wb", buffering=0) as writer.files["vertices"], pytest.raises(OSError, match="17 GB"):
+        writer.add(np.arange(9, 18), *one)
+    writer.drop()
+    assert not list(tmp_path.iterdir())
+
+
 class Flat(Oracle):
     """Knows where the joints are in the crop and puts them all one metre away; unlabelled ones amid the others."""
 
@@ -265,7 +283,7 @@ def test_hands_are_left_and_right_as_they_were(perfect, labels):
 
 
 def test_an_array_can_grow_on_disk():
-    assert len({len(_header("joints", count)) for count in (0, 9, 849_160, 10**12)}) == 1
+    assert len({len(header("joints", count)) for count in (0, 9, 849_160, 10**12)}) == 1
 
 
 def test_tips_are_the_datasets(root, tmp_path, monkeypatch):
