@@ -1,6 +1,6 @@
 """What an official evaluation found, as a table that fits a terminal, and the scores of servers that take two lists."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,30 +122,6 @@ class Server:
         """
         notes = self.notes(scores, samples)
         return Evaluation(f"{what}: {samples:,} samples", scores, self.table(scores), self.official(scores), notes)
-
-
-@dataclass(frozen=True)
-class Official:
-    """What a model's predictions on a dataset need to become a submission.
-
-    Args:
-        server: Who takes it.
-        title: Of its evaluation.
-        samples: How many it has.
-        outgoing: Joints (n, 21, 3) and meshes (n, 778, 3) of ours (metres, OpenCV camera of the image, SNAP-21) as the
-            server takes them.
-        truth: Gives joints and meshes as the server has them, or None: no labels are there.
-        bones: (n,) metres: the middle finger's proximal bone, where the dataset gives it away with the images.
-        gives_wrist: Whether the dataset gives the wrist's place away with the images.
-    """
-
-    server: Server
-    title: str
-    samples: int
-    outgoing: Callable[[FloatArray, FloatArray], Submission]
-    truth: Callable[[], tuple[FloatArray, FloatArray]] | None
-    bones: FloatArray | None = None
-    gives_wrist: bool = False
 
 
 def _cell(value: float | None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from datamodules.coco.files import Part, find_annotations, find_files
 from datamodules.coco.labels import NUMBERS, PREFIXES, keypoints
+from datamodules.evaluation import Evaluation
 from datamodules.json_stream import entries
 from zoo.hands.meshfile import write_atomically
 from zoo.metrics.oks import FoundHands, Integers, LabelledHands, hand_precision
@@ -27,6 +28,7 @@ def evaluate(
     split: Part = "val",
     *,
     annotations: str | os.PathLike[str] | None = None,
+    some: Integers | None = None,
     progress: bool = False,
 ) -> dict[str, float]:
     """OKS average precision and recall of left and right hands, from 0 to 1.
@@ -38,6 +40,7 @@ def evaluate(
             above 0. A hand that was not found is 63 zeros. `bbox` or `keypoints` say how large the person is.
         split: `val` or `train`.
         annotations: COCO-WholeBody's file if it has another name.
+        some: Numbers of the images that are scored; None for all.
         progress: Shows a bar when it takes longer than five seconds.
 
     Returns:
@@ -55,12 +58,28 @@ def evaluate(
         raise FileNotFoundError(f"{file} is not there, but the predictions must be. Pass the JSON file of results.")
     labelled, images = read_labels(labels, progress)
     found = read_predictions(file, images, labels.name, progress)
+    if some is not None:
+        labelled = {side: _of_images(hands, some) for side, hands in labelled.items()}
     scores = {
         f"{PREFIXES[side]}_{name}": value
         for side in PREFIXES
         for name, value in hand_precision(labelled[side], found[side]).items()
     }
     return {name: value for name, value in scores.items() if not math.isnan(value)}
+
+
+def report(scores: Mapping[str, float], title: str, notes: tuple[str, ...] = ()) -> Evaluation:
+    """Scores of both hands side by side.
+
+    Args:
+        scores: From `evaluate`.
+        title: What was scored.
+        notes: What is worth knowing.
+    """
+    measures = dict.fromkeys(key.partition("_")[2] for key in scores)
+    cells = {key: f"{value:.3f}" for key, value in scores.items()}
+    lines = [(name, *(cells.get(f"{side}_{name}", "-") for side in PREFIXES.values())) for name in measures]
+    return Evaluation(title, scores, (("", "left hands", "right hands"), *lines), notes=notes)
 
 
 def read_labels(path: Path, progress: bool = False) -> tuple[dict[int, LabelledHands], Integers]:
@@ -163,6 +182,11 @@ def write_predictions(path: str | os.PathLike[str], rows: Iterable[Mapping[str, 
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(written, allow_nan=False).encode())
     return file
+
+
+def _of_images(hands: LabelledHands, images: Integers) -> LabelledHands:
+    kept = np.isin(hands.image, images)
+    return LabelledHands(hands.image[kept], hands.keypoints[kept], hands.area[kept], hands.box[kept], hands.crowd[kept])
 
 
 def _refuse(path: Path, what: str, rule: str) -> NoReturn:

@@ -1,28 +1,37 @@
 """What turns a model's hands on FreiHAND's evaluation part into a submission."""
 
-from datamodules.evaluation import Official
+from pathlib import Path
+
 from datamodules.freihand.data import FreiHAND
 from datamodules.freihand.evaluate import SERVER, TITLE
 from datamodules.freihand.files import TIPS
 from datamodules.hand_models import TWIN
-from datamodules.scene import FloatArray
+from datamodules.scene import FloatArray, Split
 from datamodules.submissions import Submission
+from datamodules.two_lists import TwoLists
 
 
-def official(data: FreiHAND) -> Official | None:
-    """What a submission of a model's predictions needs; None where there is no evaluation part."""
+def official(data: FreiHAND, split: Split, folder: Path) -> TwoLists | None:
+    """The receiver of a model's hands; None where there is no evaluation part.
+
+    Args:
+        data: The dataset.
+        split: "test" or "predict", both the evaluation part.
+        folder: Where files are written.
+    """
     part = data.evaluation
     if part is None:
         return None
     labelled = part.labelled
     published = None if (data.root / TWIN).is_file() else TIPS
-    return Official(
+    return TwoLists(
         SERVER,
         TITLE,
         part.samples,
         lambda joints, vertices: outgoing(joints, vertices, part.tips if labelled else published),
         (lambda: (part.arrays["xyz"].array, part.arrays["verts"].array)) if labelled else None,
-        part.arrays["scale"].array if "scale" in part.arrays else None,
+        folder,
+        bones=part.arrays["scale"].array if "scale" in part.arrays else None,
     )
 
 

@@ -227,7 +227,7 @@ class InterHand(FolderData):
         """Whose parameters the dataset stores: a twin's own hand, or MANO where it was given."""
         return models_of(self.root, self.mano)
 
-    def scenes(self, split: Split) -> Scenes:
+    def scenes(self, split: Split) -> InterHandScenes:
         index = self.index("test" if split == "predict" else split)
         if self.models is None and index.files.mano is not None:
             say_no_mesh(self.root)

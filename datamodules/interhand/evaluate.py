@@ -89,14 +89,21 @@ def evaluate(
         raise ValueError(f"--split {split} is no part of InterHand2.6M. Known: {', '.join(PARTS)}.")
     truth = read_truth(root, part, None if ids is None else read_ids(ids), mano=mano, cache=cache)
     found = read_predictions(pred)
-    at = np.arange(len(truth))
-    if protocol == "intaghand":
-        at = _intaghand_rows(truth, root)
+    at = rows_of(truth, protocol)
+    if protocol == "intaghand" and truth.models is None:
+        raise FileNotFoundError(
+            f"--protocol intaghand compares meshes, and {root} stores them as MANO's parameters. Give the folder of "
+            "MANO_RIGHT.pkl and MANO_LEFT.pkl with --mano."
+        )
+    if protocol == "intaghand" and not len(at):
+        raise ValueError(
+            "--protocol intaghand scores interacting hands that both have a mesh, and this split has none. Take "
+            "another --split or --protocol."
+        )
     rows = found.rows(truth.annotation_ids[at], f"the {split} part")
     if not force:
         check(found, rows, truth, at)
-    run = {"internet": _internet, "interwild": _interwild, "intaghand": _intaghand}[protocol]
-    scores = known(run(found, rows, truth, at))
+    scores = scores_of(found, rows, truth, at, protocol)
     notes = []
     if protocol == "interwild" and ids is None:
         notes.append("published numbers are of aid_human_annot_test.txt alone: pass it with --ids.")
@@ -106,6 +113,25 @@ def evaluate(
         notes.append("without MANO the labels have no meshes: give the folder of MANO_RIGHT and MANO_LEFT with --mano.")
     title = f"InterHand2.6M {split} by the protocol of {protocol}: {len(at):,} annotations"
     return Evaluation(title, scores, _table(scores), notes=tuple(notes))
+
+
+def rows_of(truth: Truth, protocol: str) -> IntArray:
+    """Which annotations a protocol scores; by `intaghand` none without hand models."""
+    return _intaghand_rows(truth) if protocol == "intaghand" else np.arange(len(truth))
+
+
+def scores_of(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntArray, protocol: str) -> dict[str, float]:
+    """Scores by name, without what no label allows.
+
+    Args:
+        found: The predictions.
+        rows: (n,) of them.
+        truth: The labels.
+        at: (n,) of them, as `rows_of` says, for the same annotations.
+        protocol: Which of the three.
+    """
+    run = {"internet": _internet, "interwild": _interwild, "intaghand": _intaghand}[protocol]
+    return known(run(found, rows, truth, at))
 
 
 def check(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntArray) -> None:
@@ -174,7 +200,7 @@ def _interwild(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntA
 def _intaghand(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntArray) -> dict[str, float]:
     joint_errors, mesh_errors = MiddleBoneErrors(21), MiddleBoneErrors(778)
     if (models := truth.models) is None:
-        return {}  # `_intaghand_rows` has said so
+        return {}  # nor are there rows
     for part in _parts(found, rows, truth, at, meshes=True):
         true_joints = _intaghand_joints(part.true_vertices, models)
         joints = part.joints if part.vertices is None else _intaghand_joints(part.vertices, models)
@@ -188,13 +214,8 @@ def _intaghand(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntA
     return scores
 
 
-def _intaghand_rows(truth: Truth, root: Path) -> IntArray:
+def _intaghand_rows(truth: Truth) -> IntArray:
     """Interacting hands with both meshes, in pictures that are not black."""
-    if truth.models is None:
-        raise FileNotFoundError(
-            f"--protocol intaghand compares meshes, and {root} stores them as MANO's parameters. Give the folder of "
-            "MANO_RIGHT.pkl and MANO_LEFT.pkl with --mano."
-        )
     kept = (truth.hand_type == "interacting") & truth.hand_type_valid & truth.has_mesh(slice(None)).all(1)
     at = np.flatnonzero(kept)
 
@@ -202,13 +223,7 @@ def _intaghand_rows(truth: Truth, root: Path) -> IntArray:
         return bool(read_photo(truth.path(row)).mean() >= BLACK)
 
     with ThreadPoolExecutor() as pool:
-        at = at[np.fromiter(pool.map(bright, at.tolist(), chunksize=64), np.bool_, len(at))]
-    if not len(at):
-        raise ValueError(
-            "--protocol intaghand scores interacting hands that both have a mesh, and this split has none. Take "
-            "another --split or --protocol."
-        )
-    return at
+        return at[np.fromiter(pool.map(bright, at.tolist(), chunksize=64), np.bool_, len(at))]
 
 
 def _parts(found: TwoHandPredictions, rows: IntArray, truth: Truth, at: IntArray, *, meshes: bool) -> Iterator[Rows]:

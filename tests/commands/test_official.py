@@ -117,10 +117,12 @@ def test_tips_are_the_datasets(labels, tmp_path):
     np.testing.assert_array_equal(found.joints[:, 4::4], found.vertices[:, tips])
 
 
-def test_only_datasets_with_a_server_have_one(root, tmp_path):
-    from datamodules import OpenHandData
+def test_only_hands_of_datasets_with_an_official_evaluation_have_one(root, tmp_path):
+    from datamodules import COCO, InterHand, OpenHandData
 
-    assert official_output(FreiHAND(root), tmp_path) is not None
+    for data in (FreiHAND(root), InterHand(root), COCO(root)):
+        assert official_output(data, tmp_path) is not None
+    assert official_output(FreiHAND(root, rows="scenes"), tmp_path) is None
     assert official_output(OpenHandData(root=tmp_path), tmp_path) is None
 
 

@@ -91,3 +91,15 @@ def write(root: Path, part="train", images=None, annotations=None, frames=None, 
     if fits is not None:
         save(root, part, "MANO_NeuralAnnot", {"3": fits})
     return root
+
+
+def as_test(root: Path, to: Path) -> Path:
+    """A folder whose test part is the training part of another one."""
+    made = to / "InterHand2.6M"
+    shutil.copytree(root / "annotations" / "train", made / "annotations" / "test")
+    for path in (made / "annotations" / "test").glob("*.json"):
+        path.rename(path.with_name(path.name.replace("_train_", "_test_")))
+    (made / "images").mkdir()
+    (made / "images" / "test").symlink_to(root / "images" / "train", target_is_directory=True)
+    shutil.copy(root / "openhand.json", made)
+    return made

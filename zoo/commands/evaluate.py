@@ -83,8 +83,8 @@ def evaluate(
 def _coco(pred: Path, root: Path, *, split: str = "val") -> Any:
     """COCO-WholeBody's precision of both hands as an `Evaluation`."""
     from datamodules.coco.evaluate import evaluate as precision
+    from datamodules.coco.evaluate import report
     from datamodules.coco.files import PARTS
-    from datamodules.evaluation import Evaluation
     from datamodules.submissions import json_file
 
     part = next((part for part in PARTS if part == split), None)
@@ -92,12 +92,7 @@ def _coco(pred: Path, root: Path, *, split: str = "val") -> Any:
         raise UsageError(f"--split {split} is no part of COCO-WholeBody. Known: {', '.join(PARTS)}.")
     with json_file(pred) as (file, _):
         scores = precision(root, file, part, progress=True)
-    measures = dict.fromkeys(key.partition("_")[2] for key in scores)
-    sides = ("lefthand", "righthand")
-    cells = {key: f"{value:.3f}" for key, value in scores.items()}
-    lines = [(name, *(cells.get(f"{side}_{name}", "-") for side in sides)) for name in measures]
-    table = (("", "left hands", "right hands"), *lines)
-    return Evaluation(f"COCO-WholeBody {part}, average precision and recall of hands by OKS", scores, table)
+    return report(scores, f"COCO-WholeBody {part}, average precision and recall of hands by OKS")
 
 
 def _listed() -> str:

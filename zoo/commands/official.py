@@ -1,4 +1,4 @@
-"""`test` and `predict` on a dataset with a server: the file that it takes, and its scores where labels are there."""
+"""`test` and `predict` on a dataset with an official evaluation: the file that it takes, and its scores."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,21 +13,18 @@ import torch
 from callbacks.console import say
 from callbacks.scores import write_metrics
 from datamodules.base import HandData
-from datamodules.evaluation import Official
-from datamodules.submissions import Submission, write_submission
+from datamodules.receiver import Receiver
 from zoo.batch import HandBatch, Hands
-from zoo.commands.folder import write_text
 from zoo.commands.placing import in_box, on_pixels, out_of_crop, resized
 from zoo.hands.skeleton import WRIST
-from zoo.metrics.official import scores_text
 
 CONDITIONS = ("image", "skeleton2d", "skeleton3d")  # the first that a model was given is handed in
 FOLDER = "official"
 
 
 def official_output(data: HandData, out: Path) -> "OfficialOutput | None":
-    """The callback, for a dataset whose package has a module `official`; None for others."""
-    return OfficialOutput(data, out) if find_spec(_module(data)) is not None else None
+    """The callback, for rows that are hands of a dataset whose package has a module `official`; None for others."""
+    return OfficialOutput(data, out) if data.rows == "hands" and find_spec(_module(data)) is not None else None
 
 
 def _module(data: HandData) -> str:
@@ -35,7 +32,7 @@ def _module(data: HandData) -> str:
 
 
 class OfficialOutput(L.Callback):
-    """Brings hands of crops back to the images' cameras and writes `official/pred.json`, `pred.zip`, `scores.txt`.
+    """Brings hands of crops back to the images' cameras and hands them in: files in `official`, scores beside ours.
 
     A model gives hands about their wrists in the frame of a crop. Mirroring is undone. A hand's place is the wrist's
     where the dataset gives that away (HO-3D), or where it lies on the joints that the model was given in 2D, or, where
@@ -43,7 +40,7 @@ class OfficialOutput(L.Callback):
     Of the conditions that `test` tries, the image is handed in if the model has an image branch, else the skeleton.
 
     Args:
-        data: FreiHAND or HO-3D.
+        data: A dataset with an official evaluation; its rows are hands.
         out: The run's folder.
         bone: Gives hands the size at which one bone has the length that the dataset gives away (FreiHAND's `scale`).
             The protocol allows it, but one bone is a poor measure of a hand. Aligned scores do not change.
@@ -53,20 +50,19 @@ class OfficialOutput(L.Callback):
         self.data = data
         self.out = Path(out)
         self.bone = bone
-        self.official: Official | None = None
+        self.receiver: Receiver | None = None
         self.given = ""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.official = import_module(_module(self.data)).official(self.data) if trainer.world_size == 1 else None
-        self.given = ""
-        if self.official is None:
+        self.given, self.receiver = "", None
+        if trainer.world_size == 1:
+            split = "test" if stage == "test" else "predict"  # an Enum's name is another string
+            self.receiver = import_module(_module(self.data)).official(self.data, split, self.out / FOLDER)
+        if self.receiver is None:
             say(
-                "No file for the dataset's server: that needs its evaluation part and one device (--trainer.devices 1)."
+                "No official file or scores: that needs the dataset's evaluation part and one device "
+                "(--trainer.devices 1)."
             )
-            return
-        n = self.official.samples
-        self.hands = Submission(np.zeros((n, 21, 3), np.float32), np.zeros((n, 778, 3), np.float32))
-        self.seen = np.zeros(n, np.bool_)
 
     def on_test_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: HandBatch, *_: Any
@@ -90,15 +86,19 @@ class OfficialOutput(L.Callback):
     def on_predict_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._finish()
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if self.receiver is not None:
+            self.receiver.drop()
+
     @torch.no_grad()
     def _keep(self, hands: Hands, batch: HandBatch, pixels: bool) -> None:
         """Places the first hypothesis of each row."""
-        if self.official is None:
+        if self.receiver is None:
             return
         rows = batch["index"].cpu().numpy()
         joints, vertices = hands["joints"][:, 0].float(), hands["vertices"][:, 0].float()
-        if self.bone and self.official.bones is not None:
-            lengths = torch.from_numpy(np.array(self.official.bones[rows], np.float32))
+        if self.bone and self.receiver.bones is not None:
+            lengths = torch.from_numpy(np.array(self.receiver.bones[rows], np.float32))
             joints, vertices = resized(joints, vertices, lengths.to(joints.device))
         camera, size = batch["intrinsics"], self.data.size
         where = in_box(joints, camera, size, self.data.margin)
@@ -107,35 +107,17 @@ class OfficialOutput(L.Callback):
             known = on_pixels(joints, batch["joints2d"], valid, camera, size)
             good = (valid.sum(-1, keepdim=True) >= 2) & known.isfinite().all(-1, keepdim=True) & (known[:, 2:] > 0)
             where = torch.where(good, known, where)
-        if self.official.gives_wrist:
+        if self.receiver.gives_wrist:
             where = torch.where(batch["joints_valid"][:, [WRIST]], batch["joints"][:, WRIST] - joints[:, WRIST], where)
-        for kept, points in zip(self.hands, (joints, vertices), strict=True):
-            kept[rows] = out_of_crop(points + where[:, None], batch["side"]).cpu().numpy()
-        self.seen[rows] = True
+        placed = (out_of_crop(points + where[:, None], batch["side"]).cpu().numpy() for points in (joints, vertices))
+        self.receiver.put(rows, *placed)
 
     def _finish(self) -> None:
-        if self.official is None or not self.seen.any():
+        if self.receiver is None or not self.receiver.seen.any():
             return
-        found = self.official.outgoing(*self.hands)
-        folder, whole = self.out / FOLDER, bool(self.seen.all())
-        if whole:
-            write_submission(folder, *found)
-            say(f"{self.official.server.custom.server}'s server takes {folder / 'pred.zip'}; hands from: {self.given}.")
-        else:
-            say(
-                f"No file for {self.official.server.custom.server}'s server: it takes all {self.official.samples:,} "
-                f"samples, and {int(self.seen.sum()):,} were predicted. Leave the options that limit batches out."
+        say(self.receiver.write(self.given))
+        if (found := self.receiver.score(self.given)) is not None:
+            say(f"\n{found}")
+            write_metrics(
+                self.out / "metrics.json", {f"official/{name}": value for name, value in found.scores.items()}
             )
-        if self.official.truth is not None:
-            self._score(self.official, found, folder, whole)
-
-    def _score(self, official: Official, found: Submission, folder: Path, whole: bool) -> None:
-        if official.truth is None:
-            return
-        joints, vertices = (np.asarray(label[self.seen], np.float32) for label in official.truth())
-        scores = official.server.scores(Submission(*(part[self.seen] for part in found)), joints, vertices)
-        what = f"{official.title}, hands from {self.given}{'' if whole else ', a part of the samples'}"
-        say(f"\n{official.server.report(scores, len(joints), what)}")
-        write_metrics(self.out / "metrics.json", {f"official/{name}": value for name, value in scores.items()})
-        if whole:
-            write_text(folder / "scores.txt", scores_text(official.server.official(scores)))

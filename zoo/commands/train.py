@@ -280,12 +280,12 @@ def _report(cli: ZooCLI) -> int:
             "curves": [cli.out / "log.csv"],
             "checkpoints": sorted((cli.out / "checkpoints").glob("*.ckpt")),
             "pictures": pictures[-3:],
-            "official": [cli.out / FOLDER / name for name in ("pred.json", "pred.zip", "scores.txt")],
+            "official": sorted((cli.out / FOLDER).glob("[!.]*")),
             "predictions": sorted((cli.out / "predictions").glob("*.npz"))[:1],
         }
         print(f"{cli.command} done. Everything is in {cli.out}:")
         for name, paths in said.items():
-            there = [str(path.relative_to(cli.out)) for path in paths if path.is_file()]
+            there = [str(path.relative_to(cli.out)) for path in paths if path.exists()]
             if there:
                 print(f"  {name:<12} {', '.join(there)}")
         if said["checkpoints"]:
