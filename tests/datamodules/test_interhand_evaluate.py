@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 import two_hand_loops as loops
+from hands.legacy_mano import openhand_arrays
 
-from datamodules.interhand.evaluate import PROTOCOLS, evaluate
+from datamodules.interhand.data import models_of
+from datamodules.interhand.evaluate import PROTOCOLS, _intaghand_joints, evaluate
 from datamodules.interhand.truth import truth
 from zoo.__main__ import main
 from zoo.hands.skeleton import INTERHAND_TO_SNAP
@@ -225,6 +227,17 @@ def test_broken_json_is_refused(interhand, tmp_path, text, words):
     (tmp_path / "pred.json").write_text(text)
     with pytest.raises(ValueError, match=words):
         evaluate(tmp_path / "pred.json", interhand, split="train")
+
+
+@pytest.mark.filterwarnings("ignore:MANO_LEFT")
+def test_intaghands_tips_of_mano_are_its_own(tmp_path):
+    for side in ("right", "left"):
+        np.savez(tmp_path / f"MANO_{side.upper()}.npz", **openhand_arrays(side))
+    hands = models_of(tmp_path, tmp_path)
+    vertices = torch.rand(2, 2, 778, 3)
+    joints = _intaghand_joints(vertices, hands)
+    torch.testing.assert_close(joints[:, :, 4::4], vertices[:, :, [745, 317, 444, 556, 673]])
+    torch.testing.assert_close(hands[0].regress(vertices[:, 0])[:, 4::4], vertices[:, 0, [745, 317, 445, 556, 673]])
 
 
 def test_black_pictures_are_left_out_by_intaghand(interhand, labels, perfect, monkeypatch, tmp_path):
