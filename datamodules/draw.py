@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 import yaml
+from tqdm import tqdm
 
 from datamodules.base import HandData
 from datamodules.draw_scenes import draw_scene
@@ -147,7 +149,7 @@ def _hands(data: HandData, scenes: Scenes, n: int, seed: int, size: int) -> tupl
         raise ValueError("No hand is labelled in these scenes. Draw them whole with --view scenes.")
     varied = HandView(scenes, size, data.margin, augment=data.augment, seed=seed)
     pictures, captions = [], []
-    for row in np.random.default_rng(seed).permutation(len(plain))[:n].tolist():
+    for row in _drawing(np.random.default_rng(seed).permutation(len(plain))[:n].tolist()):
         name = scenes.read(int(plain.rows[row, 0]), image=False).name
         name = name if len(name) <= NAME else f"…{name[1 - NAME :]}"
         for view, note in ((plain, name), (varied, "augmented")):
@@ -160,11 +162,15 @@ def _hands(data: HandData, scenes: Scenes, n: int, seed: int, size: int) -> tupl
 def _scenes(scenes: Scenes, n: int, seed: int, size: int) -> tuple[list[Picture], list[str]]:
     view = SceneView(scenes, 2 * size, fit="pad", seed=seed)
     pictures, captions = [], []
-    for row in np.random.default_rng(seed).permutation(len(view))[:n].tolist():
+    for row in _drawing(np.random.default_rng(seed).permutation(len(view))[:n].tolist()):
         batch = view.batch([row])
         pictures.append(draw_scene(batch))
         captions.append(scenes.read(row, image=False).name or str(row))
     return pictures, captions
+
+
+def _drawing(rows: list[int]) -> Iterable[int]:
+    return tqdm(rows, "Drawing", unit="row", delay=5)
 
 
 def _silhouette(vertices: Vertices, pixels: np.ndarray, size: int, models: HandModels | None) -> np.ndarray:

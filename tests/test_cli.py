@@ -210,6 +210,12 @@ def test_no_space_left_is_explained_and_nothing_half_written_remains(zoo_says, m
     assert list((tmp_path / "work" / "o").iterdir()) == []
 
 
+def test_a_sentence_of_ours_about_a_full_disk_is_kept():
+    said = "The index of a.json could not be written to /c. Make room there or set --data.cache to another folder."
+    assert explain(OSError(errno.ENOSPC, said)) == (said, 1)
+    assert explain(OSError(errno.EACCES, said)) == (said, 1)
+
+
 def test_unexpected_errors_ask_for_the_traceback_and_long_ones_are_cut():
     message, code = explain(KeyError("vertices"))
     assert code == 1

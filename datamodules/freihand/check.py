@@ -93,6 +93,7 @@ def _geometry_row(part: FreiHANDPart, samples: int) -> Row | None:
         if not len(joints) == len(vertices) == samples:
             return None
         size = max(part.image_size)
+        scale = part.arrays["scale"].array if "scale" in part.arrays else None
     except (OSError, ValueError):
         return None  # told by the rows of those files
     pixels = np.einsum("nij,nkj->nki", cameras, joints)
@@ -107,8 +108,8 @@ def _geometry_row(part: FreiHANDPart, samples: int) -> Row | None:
         "a middle finger bone outside of 5 to 100 mm (are these metres?)": (bone < 0.005) | (bone > 0.1),
         "a mesh more than 10 cm from its joints": near > 0.1,
     }
-    if "scale" in part.arrays and len(part.arrays["scale"]) == samples:
-        rules["a scale that is not the middle finger bone"] = np.abs(part.arrays["scale"].array - bone) > 0.002
+    if scale is not None and len(scale) == samples:
+        rules["a scale that is not the middle finger bone"] = np.abs(scale - bone) > 0.002
     broken = [
         f"{int(wrong.sum())} samples with {rule}, the first is {int(np.argmax(wrong))}"
         for rule, wrong in rules.items()

@@ -111,7 +111,7 @@ def _check_metas(report: Report, part: HO3DPart, progress: bool) -> dict[str, Fl
     problem = _joined(
         listed(lists["missing"], "missing"),
         listed(lists["unlabelled"], "listed that say None"),
-        f"{len(broken)} damaged, the first: {broken[0]}" if broken else "",
+        f"{len(broken)} damaged, the first: {broken[0].rstrip('.')}" if broken else "",
     )
     report.rows.append(Row(f"{part.part} label files", str(len(good)), str(len(part.names)), problem))
     if not good:

@@ -4,9 +4,9 @@ Hampali et al. 2020, https://github.com/shreyashampali/ho3d. `train.txt` and `ev
 and in what order: folders hold more, frames without labels among them. Version 2 has PNG images, version 3 JPEG.
 """
 
+import logging
 import os
 import re
-import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -162,7 +162,7 @@ class HO3DPart:
             raise FileNotFoundError(
                 f"{what} is not there or says None. Unpack the archive again or change --data.root."
             )
-        warnings.warn(f"{what} and on; they are left out.", stacklevel=2)
+        logging.getLogger("zoo").warning("%s and on; they are left out.", what)
         return np.flatnonzero(labelled)
 
     @cached_property

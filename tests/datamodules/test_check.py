@@ -7,6 +7,7 @@ import pytest
 from tiny_freihand import random_labels, write_freihand
 
 from datamodules.check import check
+from datamodules.freihand.data import FreiHAND
 from datamodules.freihand.writer import Labels
 
 
@@ -43,6 +44,19 @@ def problem(root):
 def test_an_empty_or_missing_folder_is_not_ok(tmp_path):
     assert "training_K.json" in problem(tmp_path)
     assert "not there" in problem(tmp_path / "nowhere")
+
+
+def test_an_archive_or_a_file_is_named_as_what_it_is(tmp_path):
+    for name, said in (("FreiHAND_pub_v2.zip", "an archive, which must be unpacked first"), ("a.json", "not a folder")):
+        (tmp_path / name).touch()
+        assert said in problem(tmp_path / name)
+        with pytest.raises(FileNotFoundError, match=f"{said}.*--data.root"):
+            FreiHAND(tmp_path / name).prepare_data()
+
+
+def test_a_file_of_scales_that_is_cut_short_is_a_line_of_the_table(broken):
+    os.truncate(broken / "training_scale.json", 20)
+    assert "training_scale.json" in problem(broken)
 
 
 def test_missing_images_are_counted_and_named(broken):

@@ -1,6 +1,7 @@
 """Turns exceptions into one sentence and an exit code."""
 
 import errno
+import os
 import re
 
 from zoo.registry import UsageError
@@ -27,6 +28,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, UsageError):
         return one_line(str(error), limit=2000), 2
     name = type(error).__name__
+    if isinstance(error, OSError) and error.errno and error.strerror not in (None, os.strerror(error.errno)):
+        return one_line(error.strerror), 1  # a sentence of ours
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         where = f" while writing {error.filename}" if error.filename else ""
         return (

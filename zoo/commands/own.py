@@ -48,6 +48,8 @@ def run_command(name: str, commands: Command | dict[str, Command], argv: Sequenc
     try:
         return commands(**arguments) or 0
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            error.strerror = flags_here(error.strerror, parameters)
         error.args = tuple(flags_here(part, parameters) if isinstance(part, str) else part for part in error.args)
         raise
 
