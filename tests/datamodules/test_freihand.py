@@ -133,7 +133,7 @@ def test_the_reader_pickles_small_for_workers(freihand):
 
 def test_missing_data_names_file_rule_and_flag(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"training_K\.json is not there.*--data\.root"):
-        FreiHAND(tmp_path / "nowhere").prepare_data()
+        FreiHAND(tmp_path).prepare_data()
     with pytest.raises(FileNotFoundError, match=r"FreiHAND needs a folder.*--data\.root"):
         FreiHAND().prepare_data()
 

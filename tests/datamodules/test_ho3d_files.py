@@ -121,7 +121,7 @@ def test_a_missing_image_is_named_before_training_starts(broken):
 
 def test_missing_data_names_file_rule_and_flag(ho3d, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"train\.txt is not there.*--data\.root"):
-        HO3D(tmp_path / "nowhere").prepare_data()
+        HO3D(tmp_path).prepare_data()
     with pytest.raises(FileNotFoundError, match=r"HO-3D needs a folder.*--data\.root"):
         HO3D().prepare_data()
     with pytest.raises(FileNotFoundError, match=rf"Pass --data\.root {ho3d}"):
