@@ -39,6 +39,16 @@ def zoo_says(toy_zoo, monkeypatch, capsys):
     return run
 
 
+def test_a_model_of_hands_refuses_whole_pictures_before_it_starts(zoo_says, monkeypatch):
+    from toys import ToyData
+
+    monkeypatch.setattr(ToyData, "rows", property(lambda _: "scenes", lambda *_: None), raising=False)
+    code, said = zoo_says(*FIT, "--out", "wrong")
+    assert code == 2
+    assert "toy reads hands, but openhand gives scenes. Give --data.rows hands" in said
+    assert not Path("wrong").exists()
+
+
 def test_fit_writes_a_run_folder_that_says_all_it_needs_to_repeat_it(zoo_says, tmp_path):
     code, said = zoo_says(*FIT, "--out", "first", "--seed", "3", "--model.width", "6")
     assert code == 0, said

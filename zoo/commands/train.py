@@ -127,6 +127,11 @@ class ZooCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Says what runs, and hands the checkpoint over."""
         options = self.config_init[self.command]
+        if self.datamodule.rows != self.model.rows:
+            raise UsageError(
+                f"{self.model_name} reads {self.model.rows}, but {self.data_name} gives {self.datamodule.rows}. Give "
+                f"--data.rows {self.model.rows} where the dataset has them, or another --data."
+            )
         if self.ckpt is not None and self.ckpt.is_dir():
             start_from(self.model, self.ckpt, learns=self.command == "fit")
         elif self.ckpt is not None:

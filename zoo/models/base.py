@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -16,6 +16,7 @@ class Method(LightningModule, ABC):
     """A method of the zoo: trains on `HandBatch`, samples `Hands`."""
 
     hand: HandModel  # whose faces and joints its meshes have
+    rows: ClassVar[Literal["hands", "scenes"]] = "hands"  # what it reads: `HandBatch` or `SceneBatch`
 
     @abstractmethod
     def sample(
