@@ -12,7 +12,7 @@ import checkpoints
 from datamodules.crops import warp
 from datamodules.openhand.pose_stream import PoseStream
 from zoo.batch import Given
-from zoo.encoders.image import ImageMapper
+from zoo.encoders.images import ImageConditioner
 from zoo.hands.camera import crop_affine, place, project, square_box
 from zoo.hands.draw import contact_sheet, overlay
 from zoo.hands.poses import PosePrior
@@ -27,7 +27,7 @@ def main(run: str, out: Path, n: int = 4) -> None:
     model = checkpoints.load(run)
     assert isinstance(model, HHMR)
     mapper = model.conditioner.parts["image"]
-    assert isinstance(mapper, ImageMapper)
+    assert isinstance(mapper, ImageConditioner)
     # A picture of a posed hand stands in for a photograph, and the box of its joints for a detector's.
     batch = PoseStream(model.hand, PosePrior(), size=SIZE[0], seed=3).batch(0, 1)
     photo = render(batch["vertices"], model.hand.faces, batch["intrinsics"], SIZE, background=(0.3, 0.4, 0.5)).color[0]

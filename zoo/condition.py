@@ -18,6 +18,7 @@ class Condition:
         pooled: (b, p) a summary of the whole condition.
         control: (b, c, h, w) a spatial hint, such as a mesh image.
         heat: (b, 21, h, w) logits of where in the crop an encoder sees each joint; no denoiser reads them.
+        joints: (b, 21, 3) the skeleton that an encoder guesses, relative to the wrist, in tenths of a metre; as heat.
     """
 
     tokens: Tokens | None = None
@@ -25,6 +26,7 @@ class Condition:
     pooled: Pooled | None = None
     control: Tensor | None = None
     heat: Tensor | None = None
+    joints: Tensor | None = None
 
     def repeat(self, n: int) -> "Condition":
         """Every row n times in a row, for n hypotheses of each sample."""
@@ -35,7 +37,7 @@ class Condition:
         return Condition(*(None if x is None else x[which] for x in self.fields()))
 
     def fields(self) -> tuple[Tensor | None, ...]:
-        return self.tokens, self.mask, self.pooled, self.control, self.heat
+        return self.tokens, self.mask, self.pooled, self.control, self.heat, self.joints
 
 
 def stack(conditions: list[Condition]) -> Condition:

@@ -6,6 +6,7 @@ PARTS = (
     "encoders",
     "encoders.image",
     "encoders.joint_image",
+    "encoders.pose_image",
     "denoisers",
     "samplers",
     "guidance",

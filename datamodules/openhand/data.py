@@ -111,6 +111,7 @@ class OpenHandData(HandData):
         test_samples: held-out hands for testing.
         root: folder of the pictures; None is one in the user's cache.
         picture_seed: other seeds give other pictures.
+        picture_size: side of the pictures, pixels; smaller ones are drawn and read faster.
         left: share of left hands among the pictures.
         turn: hands are turned in the picture plane by up to this angle either way, radians.
         tilt: standard deviation of their rotation out of the canonical views, radians.
@@ -134,6 +135,7 @@ class OpenHandData(HandData):
         test_samples: int = 1000,
         root: str | os.PathLike[str] | None = None,
         picture_seed: int = 0,
+        picture_size: int = 224,
         left: float = 0.5,
         turn: float = ViewCone.turn,
         tilt: float = ViewCone.tilt,
@@ -172,6 +174,7 @@ class OpenHandData(HandData):
             val_samples + test_samples,
             picture_seed,
             left,
+            picture_size,
             turn=turn,
             tilt=tilt,
             views=views,

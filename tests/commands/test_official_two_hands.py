@@ -30,7 +30,9 @@ GIVEN = ("image", "skeleton2d", "skeleton3d")
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """An InterHand2.6M whose test part is its twin's training part, which has every kind of frame."""
-    return tiny_interhand.as_test(tiny_interhand.twin(tmp_path_factory), tmp_path_factory.mktemp("test"))
+    return tiny_interhand.as_test(
+        tiny_interhand.twin(tmp_path_factory.mktemp("data") / "InterHand2.6M"), tmp_path_factory.mktemp("test")
+    )
 
 
 @pytest.fixture(scope="module")

@@ -90,3 +90,10 @@ def test_the_default_place_is_in_the_users_cache(monkeypatch, tmp_path):
 def test_an_empty_split_names_the_flags():
     with pytest.raises(ValueError, match=r"Set --data\.val_samples"):
         OpenHandData(val_samples=0)
+
+
+def test_pictures_are_drawn_in_the_size_that_is_asked_for():
+    assert OpenHandData(**SMALL).recipe.size == 224
+    small = OpenHandData(picture_size=96, **SMALL)
+    assert small.recipe.size == 96
+    assert small.root != OpenHandData(**SMALL).root  # a folder of their own

@@ -150,8 +150,8 @@ def test_a_batch_without_images_never_calls_the_backbone():
 
 def test_masked_patches_do_not_matter():
     mapper, images = image_mapper().eval(), torch.rand(1, 3, 64, 64)
-    hidden, _ = mapper.encode(images, lambda n, p, device: torch.zeros(n, p, dtype=torch.bool))
-    other, _ = mapper.encode(1 - images, lambda n, p, device: torch.zeros(n, p, dtype=torch.bool))
+    hidden = mapper.encode(images, lambda n, p, device: torch.zeros(n, p, dtype=torch.bool)).tokens
+    other = mapper.encode(1 - images, lambda n, p, device: torch.zeros(n, p, dtype=torch.bool)).tokens
     torch.testing.assert_close(hidden, other)
     assert (mapper.encode(images)[0] - mapper.encode(1 - images)[0]).abs().max() > 1e-4
 

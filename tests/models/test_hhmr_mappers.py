@@ -34,3 +34,11 @@ def test_the_mappers_loss_is_weighted_and_absent_at_zero():
 def test_leaving_rows_without_any_loss_is_refused():
     with pytest.raises(ValueError, match=r"--model\.mapper_loss"):
         model(denoised=2)
+
+
+def test_without_denoised_rows_only_the_mappers_are_trained():
+    net, data = model(mapper_loss=1.0, denoised=0), batch(4)
+    losses = net.step_losses(data, torch.zeros(0, dtype=torch.long), torch.zeros(0, 778, 3))
+    assert set(losses) == {"mapper"}
+    losses["mapper"].backward()
+    assert all(p.grad is None for p in net.denoiser.parameters())

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 import checkpoints
 from callbacks.checkpoint import SafeCheckpoint
 from callbacks.ema import EMA
+from callbacks.learn import Learn
 from callbacks.pictures import Pictures
 from callbacks.progress import RunProgress
 from callbacks.scores import Scores
@@ -31,6 +32,7 @@ from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.official import FOLDER, official_output
 from zoo.commands.predictions import Predictions
 from zoo.commands.speech import speaking
+from zoo.commands.start import start_from
 from zoo.models.base import Method
 from zoo.parts import import_parts
 from zoo.registry import UsageError, class_path, name_of, names, option, resolve, without
@@ -38,6 +40,7 @@ from zoo.registry import UsageError, class_path, name_of, names, option, resolve
 COMMANDS = ("fit", "validate", "test", "predict")
 # Option group, callback, and its arguments that lie in the run folder. In this order they are called.
 CALLBACKS: tuple[tuple[str, type[Callback], dict[str, str]], ...] = (
+    ("learn", Learn, {}),
     ("ema", EMA, {}),
     ("scores", Scores, {"path": "metrics.json"}),
     ("pictures", Pictures, {"folder": "pictures"}),
@@ -215,20 +218,6 @@ def has_image_branch(config: dict[str, Any]) -> bool:
     """Whether a model's configuration has an image branch."""
     conditioner = config.get("init_args", {}).get("conditioner") or {}
     return (conditioner.get("init_args") or {}).get("image") is not None
-
-
-def start_from(model: Method, released: Path, learns: bool) -> None:
-    """Puts released weights into a model; one that learns may have an image branch that the weights do not know."""
-    missing, unexpected = model.load_state_dict(checkpoints.read(released).state, strict=False)
-    new = [name for name in missing if name.startswith("conditioner.parts.image.")]
-    if unexpected or len(new) < len(missing) or (missing and not learns):
-        raise ValueError(
-            f"The weights in {released} do not fit this model: {len(missing)} tensors missing "
-            f"({', '.join(missing[:2])}), {len(unexpected)} unexpected ({', '.join(unexpected[:2])}). "
-            "Leave the --model options out: the weights know their model."
-        )
-    if new:
-        print(f"The image branch is new; everything else starts from {released}.")
 
 
 @contextmanager

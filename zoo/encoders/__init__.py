@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zoo.encoders.image import ImageMapper
     from zoo.encoders.joint_image import JointImageMapper
     from zoo.encoders.multimodal import HandConditioner
+    from zoo.encoders.pose_image import PoseImageMapper
 
 __all__ = [
     "Conditioner",
@@ -17,6 +18,7 @@ __all__ = [
     "ImageMapper",
     "JointImageMapper",
     "Masking",
+    "PoseImageMapper",
     "Skeleton2D",
     "Skeleton3D",
 ]
@@ -31,6 +33,10 @@ def __getattr__(name: str) -> Any:
         from zoo.encoders.joint_image import JointImageMapper
 
         return JointImageMapper
+    if name == "PoseImageMapper":
+        from zoo.encoders.pose_image import PoseImageMapper
+
+        return PoseImageMapper
     if name == "HandConditioner":
         from zoo.encoders.multimodal import HandConditioner
 

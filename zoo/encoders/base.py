@@ -21,6 +21,7 @@ class Conditioner(nn.Module, ABC):
     """
 
     name: str  # skeleton3d, skeleton2d or image
+    stands_for: str | None = None  # another conditioner, in whose place its tokens are read when it is absent
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -3,9 +3,9 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zoo.encoders.images import ImageConditioner, Shown, make_backbone
+from zoo.encoders.images import ImageConditioner, Shown, Sight, make_backbone
 from zoo.shapes import Images
 
 
@@ -48,7 +48,7 @@ class ImageMapper(ImageConditioner):
         self.vit = nn.TransformerEncoder(layer, depth, nn.LayerNorm(width), enable_nested_tensor=False)
         self.out = nn.Linear(width, dim)
 
-    def encode(self, image: Images, shown: Shown | None = None) -> tuple[Tensor, None]:
+    def encode(self, image: Images, shown: Shown | None = None) -> Sight:
         feature = self.backbone(image)[-1]
         patches = self.project(feature.flatten(2).mT)
         if shown is not None:
@@ -56,4 +56,4 @@ class ImageMapper(ImageConditioner):
                 shown(len(patches), patches.shape[1], patches.device)[..., None], patches, self.hidden.to(patches.dtype)
             )
         overall = self.overall.to(patches.dtype).expand(len(patches), 1, -1)
-        return self.out(self.vit(torch.cat([overall, patches], dim=1) + self.position.to(patches.dtype))), None
+        return Sight(self.out(self.vit(torch.cat([overall, patches], dim=1) + self.position.to(patches.dtype))))

@@ -1,10 +1,10 @@
 """What conditioners that look at images have in common."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -13,11 +13,25 @@ from torch import Tensor, nn
 from zoo.batch import Given
 from zoo.condition import Condition
 from zoo.encoders.base import Conditioner
-from zoo.shapes import Images, Mask
+from zoo.shapes import Images, Joints, Mask
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the backbones were trained with
 
 Shown = Callable[[int, int, torch.device], Tensor]
+
+
+class Sight(NamedTuple):
+    """What an image conditioner makes of m images.
+
+    Args:
+        tokens: (m, 1 + k, dim), the first of which is pooled.
+        heat: (m, 21, h, w) logits of the joints' places.
+        joints: (m, 21, 3) its own guess of the skeleton, relative to the wrist, in tenths of a metre.
+    """
+
+    tokens: Tensor
+    heat: Tensor | None = None
+    joints: Joints | None = None
 
 
 class ImageConditioner(Conditioner):
@@ -62,16 +76,15 @@ class ImageConditioner(Conditioner):
             if not len(image):
                 return self.null(batch)
         self.check(image)
-        few, heat = self.encode((image - self.mean) / self.std, shown)
-        tokens = few.new_zeros(batch, *few.shape[1:]).masked_scatter(has[:, None, None], few)
+        seen = self.encode((image - self.mean) / self.std, shown)
+        tokens, heat, joints = (None if few is None else _spread(few, has) for few in seen)
+        assert tokens is not None
         made = self.with_null(tokens, has[:, None].expand(-1, tokens.shape[1]), tokens[:, 0], has)
-        if heat is None:
-            return made
-        return replace(made, heat=heat.new_zeros(batch, *heat.shape[1:]).masked_scatter(has[:, None, None, None], heat))
+        return replace(made, heat=heat, joints=joints)
 
     @abstractmethod
-    def encode(self, image: Images, shown: Shown | None = None) -> tuple[Tensor, Tensor | None]:
-        """Tokens (m, 1 + k, dim), the first of which is pooled, and logits (m, 21, h, w) of the joints' places or None.
+    def encode(self, image: Images, shown: Shown | None = None) -> Sight:
+        """What m images show.
 
         Args:
             image: (m, 3, s, s), less the mean, over the deviation of ImageNet's pixels.
@@ -88,15 +101,24 @@ class ImageConditioner(Conditioner):
             )
 
 
-def make_backbone(name: str, pretrained: bool | str, levels: tuple[int, ...]) -> nn.Module:
+def _spread(few: Tensor, has: Mask) -> Tensor:
+    """Rows of the images among those of the batch, zeros elsewhere."""
+    return few.new_zeros(len(has), *few.shape[1:]).masked_scatter(has.view(-1, *[1] * (few.ndim - 1)), few)
+
+
+def make_backbone(
+    name: str, pretrained: bool | str, levels: tuple[int, ...], options: Mapping[str, Any] | None = None
+) -> nn.Module:
     """A timm model that returns feature maps.
 
     Args:
         name: Of the model.
         pretrained: False for random weights, True to let timm fetch its ImageNet weights, or a local file.
         levels: Which feature maps; -1 is the coarsest.
+        options: More arguments of that model, such as its widths.
     """
     extra: dict[str, Any] = {"pretrained_cfg_overlay": {"file": pretrained}} if isinstance(pretrained, str) else {}
+    extra |= options or {}
     if isinstance(pretrained, str) and not Path(pretrained).is_file():
         raise FileNotFoundError(
             f"--model.conditioner.image.pretrained {pretrained}: there is no such file. "

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from zoo.encoders.images import ImageConditioner, Shown, make_backbone
+from zoo.encoders.images import ImageConditioner, Shown, Sight, make_backbone
 from zoo.encoders.residual import Residual
 from zoo.hands.skeleton import SNAP_JOINTS
 from zoo.shapes import Images
@@ -67,7 +67,7 @@ class JointImageMapper(ImageConditioner):
         line = (2 * torch.arange(side) + 1) / side - 1
         self.register_buffer("grid", torch.cartesian_prod(line, line).flip(-1), persistent=False)
 
-    def encode(self, image: Images, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
+    def encode(self, image: Images, shown: Shown | None = None) -> Sight:
         if shown is not None:
             side = self.size // 32
             mask = shown(len(image), self.patches, image.device).view(-1, 1, side, side)
@@ -85,4 +85,4 @@ class JointImageMapper(ImageConditioner):
         found = maps @ joined.flatten(2).mT
         seen = torch.cat([self.feature(found), 2 * places], dim=-1).flatten(1)
         whole = self.out(self.lift(self.place(seen) + self.whole(levels[-1].mean((-2, -1)))))
-        return torch.cat([whole[:, None], self.token(found) + self.locate(places)], dim=1), heat
+        return Sight(torch.cat([whole[:, None], self.token(found) + self.locate(places)], dim=1), heat)

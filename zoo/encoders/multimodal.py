@@ -84,7 +84,24 @@ class HandConditioner(nn.Module):
         total = weight.sum(0)
         mean = (weight * torch.stack(vectors)).sum(0) / total.clamp_min(1e-9)
         pooled = torch.where(total > 0, mean, self.nothing.to(mean.dtype))
-        return replace(stack(list(each.values())), pooled=pooled)
+        return replace(stack(list(self._in_place(each).values())), pooled=pooled)
+
+    def _in_place(self, each: dict[str, Condition]) -> dict[str, Condition]:
+        """Hides the null tokens of parts that stand for one another.
+
+        A denoiser that never met such a part is then told nothing new without it, and with it what the other part
+        would have told.
+        """
+        each = dict(each)
+        for part in self.conditioners:
+            mine, other = each[part.name].mask, each.get(part.stands_for or "", Condition()).mask
+            if part.stands_for is None or mine is None or other is None:
+                continue
+            absent, mine, other = mine[:, 0], mine.clone(), other.clone()
+            mine[:, 0], other[:, 0] = False, other[:, 0] & absent
+            each[part.name] = replace(each[part.name], mask=mine)
+            each[part.stands_for] = replace(each[part.stands_for], mask=other)
+        return each
 
     def _parts(self, given: Given, batch: int, keep: dict[str, Mask]) -> dict[str, Condition]:
         given = self.masking.disturb(given) if self.training else given

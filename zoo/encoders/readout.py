@@ -1,5 +1,6 @@
 """A short way from the data to the mappers: what each of them has understood, read out by one linear layer."""
 
+import torch
 from torch import nn
 
 from zoo.condition import Condition
@@ -15,11 +16,12 @@ class Readout(nn.Module):
     Args:
         dim: Channels of pooled vectors.
         heat: Weight of the heat maps' cross-entropy, for mappers that have them.
+        place: Weight of the distance between joints and the means of their heat maps.
     """
 
-    def __init__(self, dim: int, heat: float = 0.3) -> None:
+    def __init__(self, dim: int, heat: float = 0.3, place: float = 1.0) -> None:
         super().__init__()
-        self.heat = heat
+        self.heat, self.place = heat, place
         self.pose = nn.Linear(dim, 21 * 3)
 
     def forward(
@@ -40,14 +42,24 @@ class Readout(nn.Module):
             if mask is None or pooled is None:
                 continue
             shown = ~mask[:, :1]  # the first token is the null token
-            loss = loss + _mean((self.pose(pooled).float() - joints.flatten(1)).abs(), shown & rows[:, None])
+            guess = self.pose(pooled) if condition.joints is None else condition.joints.flatten(1)
+            loss = loss + _mean((guess.float() - joints.flatten(1)).abs(), shown & rows[:, None])
             if heat is not None:
-                loss = loss + self.heat * _mean(_cross_entropy(heat, joints2d), shown & valid & _inside(joints2d))
+                there = shown & valid & _inside(joints2d)
+                loss = loss + self.heat * _mean(_cross_entropy(heat, joints2d), there)
+                loss = loss + self.place * _mean((means(heat) - joints2d).abs(), there[..., None])
         return loss
 
 
 def _inside(joints2d: Joints2D) -> JointMask:
     return (joints2d.abs() < 1).all(-1)
+
+
+def means(heat: Tensor) -> Joints2D:
+    """Where heat maps (b, 21, h, w) of logits lie on average, in crop coordinates."""
+    maps = torch.unflatten(heat.flatten(2).float().softmax(-1), -1, heat.shape[-2:])
+    across, down = ((2 * torch.arange(n, device=heat.device) + 1) / n - 1 for n in (heat.shape[-1], heat.shape[-2]))
+    return torch.stack([(maps.sum(-2) * across).sum(-1), (maps.sum(-1) * down).sum(-1)], dim=-1)
 
 
 def _cross_entropy(heat: Tensor, joints2d: Joints2D) -> Tensor:

@@ -26,6 +26,7 @@ class SkeletonMapper(Conditioner):
     def __init__(self, coordinates: int, dim: int, hidden: int, dropout: float, per_joint: bool, depth: int) -> None:
         super().__init__(dim)
         self.coordinates, self.tokens = coordinates, 22 if per_joint else 1
+        self.shape = (coordinates, dim, hidden, per_joint, depth)
         inputs = 21 * (coordinates + 1)
         self.mapper = (
             _residual(inputs, hidden, self.tokens, dim, depth, dropout)
@@ -36,16 +37,20 @@ class SkeletonMapper(Conditioner):
 
     def encode(self, joints: Tensor, valid: JointMask, keep: Mask | None) -> Condition:
         """Joints in the network's units, (b, 21, coordinates)."""
-        joints = joints.masked_fill(~valid[..., None], 0.0)
-        flat = torch.cat([joints.flatten(1), valid.to(joints.dtype)], dim=1)
-        tokens = self.mapper(flat)
+        tokens = self.tokens_of(joints, valid)
         mask = valid.new_ones(len(valid), 1)
-        pooled = tokens[:, 0]
         if self.local is not None:
-            tokens = torch.cat([tokens[:, :1], tokens[:, 1:] + self.local(joints)], dim=1)
             mask = torch.cat([mask, valid], dim=1)
         present = valid.any(dim=1)
-        return self.with_null(tokens, mask, pooled, present if keep is None else present & keep)
+        return self.with_null(tokens, mask, tokens[:, 0], present if keep is None else present & keep)
+
+    def tokens_of(self, joints: Tensor, valid: JointMask) -> Tensor:
+        """Tokens (b, 1 or 22, dim) of joints in the network's units, the first of the whole skeleton."""
+        joints = joints.masked_fill(~valid[..., None], 0.0)
+        tokens: Tensor = self.mapper(torch.cat([joints.flatten(1), valid.to(joints.dtype)], dim=1))
+        if self.local is None:
+            return tokens
+        return torch.cat([tokens[:, :1], tokens[:, 1:] + self.local(joints)], dim=1)
 
 
 class Skeleton3D(SkeletonMapper):

@@ -50,7 +50,7 @@ class HHMR(Method):
         mapper_loss: Weight of a sixth, `Readout`: each mapper's own guess of the skeleton. 0 leaves it out, as the
             paper does.
         denoised: Rows of a training batch that reach the denoiser, evenly spread; the others train the mappers alone,
-            which are far cheaper and need more hands. None is all of them.
+            which are far cheaper and need more hands. None is all of them, 0 is none.
         scale: Metres that count as one in the diffused signal, about the spread of a hand around its wrist.
         time_power: Times are drawn as T (1 - u^power), u uniform: 1 is uniform, more prefers noisy times, where the
             condition alone decides.
@@ -125,7 +125,7 @@ class HHMR(Method):
         torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
 
     def training_step(self, batch: HandBatch, batch_idx: int) -> Scalar:
-        rows = min(len(batch["vertices"]), self.denoised or len(batch["vertices"]))
+        rows = len(batch["vertices"]) if self.denoised is None else min(len(batch["vertices"]), self.denoised)
         t = (self.schedule.steps * (1 - self.rand(rows) ** self.time_power)).long().clamp(max=self.schedule.steps - 1)
         losses = self.step_losses(batch, t, torch.randn(rows, *batch["vertices"].shape[1:], device=self.device))
         total = torch.stack(list(losses.values())).sum()
@@ -150,6 +150,8 @@ class HHMR(Method):
             read = self.readout(each, joints, batch["joints2d"], batch["joints2d_valid"], known)
             losses["mapper"] = self.mapper_loss * read
             condition = self.conditioner.join(each)
+        if not len(t):
+            return losses
         if len(t) < len(clean):
             rows = torch.arange(len(t), device=t.device) * len(clean) // len(t)
             clean, known, condition = clean[rows], known[rows], condition.rows(rows)

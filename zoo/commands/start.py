@@ -1,0 +1,32 @@
+"""Released weights as the start of a run."""
+
+from pathlib import Path
+
+import checkpoints
+from zoo.models.base import Method
+
+
+def start_from(model: Method, released: Path, learns: bool) -> None:
+    """Puts released weights into a model; one that learns may have an image branch that the weights do not know."""
+    missing, unexpected = model.load_state_dict(checkpoints.read(released).state, strict=False)
+    new = [name for name in missing if name.startswith("conditioner.parts.image.")]
+    if unexpected or len(new) < len(missing) or (missing and not learns):
+        raise ValueError(
+            f"The weights in {released} do not fit this model: {len(missing)} tensors missing "
+            f"({', '.join(missing[:2])}), {len(unexpected)} unexpected ({', '.join(unexpected[:2])}). "
+            "Leave the --model options out: the weights know their model."
+        )
+    if new:
+        adopt_skeletons(model)
+        print(f"The image branch is new; everything else starts from {released}.")
+
+
+def adopt_skeletons(model: Method) -> None:
+    """A new image branch that guesses skeletons reads them as the model reads those it is given."""
+    from zoo.encoders.pose_image import PoseImageMapper
+
+    parts = model.get_submodule("conditioner.parts")
+    image = parts.get_submodule("image")
+    if isinstance(image, PoseImageMapper):
+        for part in parts.children():
+            image.adopt(part)
