@@ -98,6 +98,20 @@ def moved(hand: HandModel, pose: ManoPose, rotation: FloatArray, translation: Fl
     return ManoPose(rotations, pose.betas, transl.astype(np.float32))
 
 
+def with_tips(joints: FloatArray, vertices: FloatArray, tips: Sequence[int] | None) -> FloatArray:
+    """(n, 21, 3) joints whose finger tips are those that a dataset's labels use.
+
+    Args:
+        joints: (n, 21, 3) SNAP-21.
+        vertices: (n, 778, 3) in the same frame and unit.
+        tips: Vertices that are thumb to pinky tip; None keeps the joints' own.
+    """
+    joints = joints.copy()
+    if tips is not None:
+        joints[:, 4::4] = vertices[:, list(tips)]
+    return joints
+
+
 def faces_of(vertices: Vertices, models: HandModels | None, side: int) -> Faces | None:
     """The faces of a dataset's meshes: its own model's, or OpenHand's where they fit; None where neither is known.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from datamodules.freihand.data import FreiHAND
 from datamodules.freihand.evaluate import SERVER, TITLE
 from datamodules.freihand.files import TIPS
-from datamodules.hand_models import TWIN
+from datamodules.hand_models import TWIN, with_tips
 from datamodules.scene import FloatArray, Split
 from datamodules.submissions import Submission
 from datamodules.two_lists import TwoLists
@@ -43,7 +43,4 @@ def outgoing(joints: FloatArray, vertices: FloatArray, tips: tuple[int, ...] | N
         vertices: (n, 778, 3) metres.
         tips: Vertices that the labels use as thumb to pinky tip; None keeps the joints' own.
     """
-    joints = joints.copy()
-    if tips is not None:
-        joints[:, 4::4] = vertices[:, list(tips)]
-    return Submission(joints, vertices)
+    return Submission(with_tips(joints, vertices, tips), vertices)

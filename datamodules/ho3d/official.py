@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datamodules.hand_models import with_tips
 from datamodules.ho3d.data import HO3D
 from datamodules.ho3d.evaluate import SERVER, title
 from datamodules.ho3d.files import LABELS
@@ -45,7 +46,4 @@ def outgoing(joints: FloatArray, vertices: FloatArray, tips: tuple[int, ...] | N
         vertices: (n, 778, 3) metres, OpenCV camera.
         tips: Vertices that the labels use as thumb to pinky tip; None keeps the joints' own.
     """
-    joints = joints.copy()
-    if tips is not None:
-        joints[:, 4::4] = vertices[:, list(tips)]
-    return Submission(joints[:, SNAP_TO_MANO_TIPS] * _OPENGL, vertices * _OPENGL)
+    return Submission(with_tips(joints, vertices, tips)[:, SNAP_TO_MANO_TIPS] * _OPENGL, vertices * _OPENGL)

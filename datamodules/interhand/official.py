@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 
 from datamodules.evaluation import Cells, Evaluation
+from datamodules.hand_models import with_tips
 from datamodules.interhand.data import JOINTS_OF, METRES, InterHand, InterHandScenes
 from datamodules.interhand.evaluate import PROTOCOLS, rows_of, scores_of
 from datamodules.interhand.prediction_writer import WRITTEN, PredictionWriter
@@ -61,9 +62,7 @@ class BothHands(Receiver):
         self.writer = PredictionWriter(folder)
 
     def _keep(self, rows: IntArray, joints: FloatArray, vertices: FloatArray) -> None:
-        if self.tips is not None:
-            joints = joints.copy()
-            joints[:, 4::4] = vertices[:, list(self.tips)]
+        joints = with_tips(joints, vertices, self.tips)
         done = []
         for (scene, side), points, mesh in zip(self.where[rows].tolist(), joints, vertices, strict=True):
             both = self.pending.setdefault(scene, (_zeros("joints"), _zeros("vertices")))

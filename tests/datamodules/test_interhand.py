@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import numpy as np
@@ -216,7 +217,7 @@ def test_fits_are_made_by_a_left_hand_whose_shape_is_mirrored(interhand, tmp_pat
 
 
 def test_workers_get_little_and_read_the_same(interhand, train):
-    copied = pickle.loads(pickle.dumps(InterHandScenes(train.index)))
+    copied = copy.deepcopy(InterHandScenes(train.index))
     assert len(pickle.dumps(InterHandScenes(train.index))) < 2000
     assert len(copied) == 24
     data = {workers: InterHand(interhand, batch_size=8, size=32, workers=workers) for workers in (0, 2)}
