@@ -1,6 +1,7 @@
 """Denoisers: the networks that are trained."""
 
 from zoo.denoisers.base import Denoiser
+from zoo.denoisers.latent_unet import LatentUNet, Residuals
 from zoo.denoisers.mesh_unet import MeshUNet
 
-__all__ = ["Denoiser", "MeshUNet"]
+__all__ = ["Denoiser", "LatentUNet", "MeshUNet", "Residuals"]
