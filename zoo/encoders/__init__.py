@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from zoo.encoders.base import Conditioner
+from zoo.encoders.codec import KLCodec, LatentCodec, VQCodec
 from zoo.encoders.masking import Masking
 from zoo.encoders.skeleton import Skeleton2D, Skeleton3D
 
@@ -17,10 +18,13 @@ __all__ = [
     "HandConditioner",
     "ImageMapper",
     "JointImageMapper",
+    "KLCodec",
+    "LatentCodec",
     "Masking",
     "PoseImageMapper",
     "Skeleton2D",
     "Skeleton3D",
+    "VQCodec",
 ]
 
 
