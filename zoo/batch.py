@@ -91,6 +91,15 @@ class Asked(TypedDict):
     mesh_local: NotRequired[Images]  # (b, 3, s, s) the part around the hands, larger
 
 
+class Painted(TypedDict):
+    """What a method that makes pictures shows of itself while it learns."""
+
+    images: Images  # made
+    asked: Asked  # for what
+    real: NotRequired[Images]  # the dataset's pictures of the same scenes
+    attention: NotRequired[Float[Tensor, "b k h w"]]  # to the hand's words, k stages of it
+
+
 class Hands(TypedDict):
     """Sampled hands, n hypotheses each; metres, wrist at the origin, camera frame of the crop."""
 

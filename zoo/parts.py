@@ -4,6 +4,7 @@ from importlib import import_module
 
 PARTS = (
     "encoders",
+    "encoders.clip_text",
     "encoders.image",
     "encoders.joint_image",
     "encoders.pose_image",

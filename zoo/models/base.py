@@ -18,6 +18,14 @@ class Method(LightningModule, ABC):
     """A method of the zoo."""
 
     rows: ClassVar[Literal["hands", "scenes"]]  # what it reads: `HandBatch` or `SceneBatch`
+    seed: int = 0
+
+    def on_fit_start(self) -> None:
+        self.seed = torch.initial_seed()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """What a step draws depends on its number alone, so that a resumed run repeats the uninterrupted one."""
+        torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps objects out of checkpoints, which are read with weights_only.
@@ -59,6 +67,7 @@ class PictureMethod(Method):
     """Trains on `SceneBatch`, samples pictures."""
 
     rows = "scenes"
+    meshes: ClassVar[bool] = False  # whether it looks at pictures of meshes
     size: int  # side of its pictures, pixels
 
     @abstractmethod

@@ -92,14 +92,10 @@ class HHMR(HandMethod):
         self.mapper_loss, self.denoised = mapper_loss, denoised
         self.readout = Readout(conditioner.conditioners[0].dim) if mapper_loss else None
         self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
-        self.seed = 0
 
     def normalized(self, vertices: Vertices) -> Vertices:
         """Metres in the camera frame to the diffused signal."""
         return (vertices - self.hand.regress(vertices)[:, :1]) / self.scale
-
-    def on_fit_start(self) -> None:
-        self.seed = torch.initial_seed()
 
     def check_mesh(self, vertices: Vertices) -> None:
         """Refuses meshes of another topology, on which every loss would be wrong without any error."""
@@ -121,8 +117,7 @@ class HHMR(HandMethod):
     def on_train_batch_start(self, batch: HandBatch, batch_idx: int) -> None:
         if batch_idx == 0 and batch["has_mesh"].any():
             self.check_mesh(batch["vertices"][batch["has_mesh"]])
-        # What a step draws depends on its number alone, so that a resumed run repeats the uninterrupted one.
-        torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
+        super().on_train_batch_start(batch, batch_idx)
 
     def training_step(self, batch: HandBatch, batch_idx: int) -> Scalar:
         rows = len(batch["vertices"]) if self.denoised is None else min(len(batch["vertices"]), self.denoised)
