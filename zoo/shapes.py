@@ -20,6 +20,7 @@ Faces = Int[Tensor, "f 3"]  # vertex indices, counter-clockwise seen from outsid
 Intrinsics = Float[Tensor, "*b 3 3"]  # pixels
 Images = Float[Tensor, "b 3 h w"]  # RGB in [0, 1]
 RawImages = UInt8[Tensor, "b 3 h w"]  # RGB in 0..255, before it reaches the device
+Latents = Float[Tensor, "b c lh lw"]  # pictures as a codec codes them, scaled to unit variance where not said otherwise
 Mask = Bool[Tensor, " b"]
 Side = Int[Tensor, " b"]  # 0 = left, 1 = right
 
@@ -28,4 +29,5 @@ Time = Int[Tensor, " b"]  # diffusion time, 0 (nearly clean) to T - 1 (noise)
 Tokens = Float[Tensor, "b n d"]
 TokenMask = Bool[Tensor, "b n"]  # True = usable
 Pooled = Float[Tensor, "b p"]
+AttentionMaps = Float[Tensor, "b r r n"]  # how much each place reads from each token; sums to 1 over the tokens
 Features = Float[Tensor, "b v c"]  # per-vertex channels on one level of the mesh hierarchy
