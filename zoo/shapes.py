@@ -28,5 +28,6 @@ Signal = Float[Tensor, " b *x"]  # whatever is being diffused
 Time = Int[Tensor, " b"]  # diffusion time, 0 (nearly clean) to T - 1 (noise)
 Tokens = Float[Tensor, "b n d"]
 TokenMask = Bool[Tensor, "b n"]  # True = usable
+TokenIds = Int[Tensor, "b n"]  # numbers in a vocabulary
 Pooled = Float[Tensor, "b p"]
 Features = Float[Tensor, "b v c"]  # per-vertex channels on one level of the mesh hierarchy
