@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from zoo.diffusion import NoiseSchedule
 from zoo.denoisers.latent_unet import LatentUNet
+from zoo.diffusion import NoiseSchedule
 from zoo.encoders.clip_text import ClipText
 from zoo.encoders.codec import LatentCodec
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from zoo.bases.base import Base
 from zoo.bases.guides import WEIGHTS, read_config, weights_of
@@ -50,9 +51,10 @@ def base_of_folder(folder: Path) -> tuple[Base, list[Line]]:
     }
     pictures = {codec_spelling(key): value for key, value in states["vae"].items()}
     words = {key.removeprefix("text_model."): value for key, value in states["text_encoder"].items()}
+    net: nn.Module = codec.net  # type: ignore[assignment]  # of both codecs
     lines = [
         fill(unet.net, states["unet"], str, "U-Net"),
-        fill(codec.net, pictures, str, "autoencoder"),
+        fill(net, pictures, str, "autoencoder"),
         fill_text(text, words),
     ]
     demand(lines, folder)
@@ -116,7 +118,9 @@ def _agree(theirs: Mapping[str, Any], ours: Mapping[str, Any], folder: Path) -> 
         if key in ours and key not in ASIDE and not key.startswith("_") and _listed(value) != _listed(ours[key])
     ]
     if said:
-        raise ValueError(f"{folder / 'config.json'} asks for what Stable Diffusion 1 has not: {', '.join(said)}. {VERSION_1}")
+        raise ValueError(
+            f"{folder / 'config.json'} asks for what Stable Diffusion 1 has not: {', '.join(said)}. {VERSION_1}"
+        )
 
 
 def _listed(value: object) -> object:

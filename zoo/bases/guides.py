@@ -14,6 +14,7 @@ from zoo.bases.tensors import SUFFIXES, read_tensors
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
 
+    from zoo.denoisers.dual_unet import DualUNet
     from zoo.denoisers.latent_unet import LatentUNet
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
@@ -96,6 +97,19 @@ def read_guide(name: str, unet: "LatentUNet | None" = None, factor: int | None =
     return guide
 
 
+def start_guide(dual: "DualUNet", name: str) -> None:
+    """Starts the guidance copy, or both, of a dual U-Net from one out of a file or a folder.
+
+    Args:
+        dual: Whose copies take over the weights.
+        name: As for `read_guide`.
+    """
+    state = read_guide(name, dual.base, dual.factor).state_dict()
+    for guide in (dual.guide, dual.guide_local):
+        if guide is not None:
+            guide.load_state_dict(state)
+
+
 def check_fits(guide: "ControlNetModel", unet: "LatentUNet", source: object) -> None:
     """Raises when a guidance copy and a U-Net differ in sizes.
 
@@ -118,7 +132,9 @@ def _of_folder(folder: Path) -> "ControlNetModel":
 
     config = read_config(folder / "config.json")
     if (kind := config.get("_class_name")) != "ControlNetModel":
-        raise ValueError(f"{folder / 'config.json'} is of a {kind}, not of a ControlNetModel. Give a ControlNet's folder.")
+        raise ValueError(
+            f"{folder / 'config.json'} is of a {kind}, not of a ControlNetModel. Give a ControlNet's folder."
+        )
     for key, ours in OURS.items():
         if config.get(key, ours) != ours:
             raise ValueError(f"{folder / 'config.json'} has {key} {config[key]}; a guidance copy here has {ours}.")

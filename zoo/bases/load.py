@@ -8,6 +8,7 @@ from zoo.bases.folder import load_folder
 from zoo.bases.hub import fetch
 from zoo.bases.original import load_original
 from zoo.bases.shipped import load_released, shelf, shipped_names
+from zoo.bases.tensors import SUFFIXES
 from zoo.registry import nearest
 
 
@@ -26,7 +27,7 @@ def load_base(name: str) -> Base:
     known = shipped_names()
     if name in known:
         return load_released(shelf() / name)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith(".") and not re.search(r"\.\w{2,11}$", name):
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) and path.suffix not in SUFFIXES:
         return load_folder(fetch(name))
     raise FileNotFoundError(
         f"--model.base {name} is not there, and no name of weights that ship.{nearest(name, known)} Give a diffusers "

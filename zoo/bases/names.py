@@ -47,9 +47,9 @@ def unet_name(name: str, layers: int) -> str:
     if match := re.fullmatch(r"down_blocks\.(\d+)\.downsamplers\.0\.conv\.(.+)", name):
         return f"input_blocks.{(int(match[1]) + 1) * (layers + 1)}.0.op.{match[2]}"
     if match := re.fullmatch(r"up_blocks\.(\d+)\.upsamplers\.0\.conv\.(.+)", name):
-        level = int(match[1])
-        place = 2 if level else 1  # after the attention, of which the lowest level has none
-        return f"output_blocks.{level * (layers + 1) + layers}.{place}.conv.{match[2]}"
+        last = int(match[1]) * (layers + 1) + layers
+        after = 2 if int(match[1]) else 1  # the attention, of which the lowest level has none
+        return f"output_blocks.{last}.{after}.conv.{match[2]}"
     if match := re.fullmatch(r"mid_block\.resnets\.(\d)\.(.+)", name):
         return f"middle_block.{2 * int(match[1])}.{_renamed(match[2], _RESNET)}"
     return _renamed(name, _OUTSIDE)

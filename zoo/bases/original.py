@@ -52,7 +52,9 @@ IDLE: dict[Group, tuple[str, str]] = {
     "loss": ("autoencoder's loss", "not needed: it trained the autoencoder"),
     "schedule": ("noise schedule", "its betas say which; the rest follows from them"),
 }
-SCHEDULE = re.compile(r"(sqrt_|log_)?(recip_|recipm1_|one_minus_)?alphas_cumprod(_prev)?|posterior_\w+|betas|logvar|lvlb_weights|cond_ids")
+SCHEDULE = re.compile(
+    r"(sqrt_|log_)?(recip_|recipm1_|one_minus_)?alphas_cumprod(_prev)?|posterior_\w+|betas|logvar|lvlb_weights|cond_ids"
+)
 KEY = "hand-model-zoo"  # of the metadata
 
 
@@ -91,6 +93,11 @@ class Original:
     left: tuple[str, ...] = ()
 
     @property
+    def has_base(self) -> bool:
+        """Whether there is a part of a base in it."""
+        return not self.groups.keys().isdisjoint(("unet", "codec", "text"))
+
+    @property
     def has_guide(self) -> bool:
         """Whether there is a guidance copy in it."""
         return "guide" in self.groups
@@ -98,7 +105,9 @@ class Original:
     def need(self, group: Group) -> dict[str, Tensor]:
         """The tensors of a part; an error when there are none."""
         if group not in self.groups:
-            has = ", ".join(name.partition(" (")[0] for key, name in WHOLE.items() if key in self.groups) or "none of it"
+            has = (
+                ", ".join(name.partition(" (")[0] for key, name in WHOLE.items() if key in self.groups) or "none of it"
+            )
             raise ValueError(
                 f"{self.path} has not {WHOLE[group]}; of a model in the original layout it has {has}. "
                 "Give a file that holds the whole model."

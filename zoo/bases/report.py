@@ -33,6 +33,14 @@ class Line:
         return not (self.missing or self.wrong or self.unexpected)
 
 
+class Misfit(ValueError):  # noqa: N818 - what was found, as in StopIteration
+    """Weights are not those of the model that they were read for; `lines` say where."""
+
+    def __init__(self, message: str, lines: Sequence[Line]) -> None:
+        super().__init__(message)
+        self.lines = tuple(lines)
+
+
 def match(
     wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], part: str, needless: str = ""
 ) -> tuple[Line, dict[str, Tensor]]:
@@ -87,7 +95,9 @@ def demand(lines: Sequence[Line], path: object) -> None:
     """
     said = [f"{line.part}: {told}" for line in lines if not line.fits for told in _told(line)]
     if said:
-        raise ValueError(f"{path} does not fit: {'; '.join(said)}. Give a file of the same method and of equal sizes.")
+        raise Misfit(
+            f"{path} does not fit: {'; '.join(said)}. Copy it again, or give the weights of another model.", lines
+        )
 
 
 def table(lines: Sequence[Line]) -> str:

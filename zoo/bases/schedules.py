@@ -50,7 +50,9 @@ def by_config(config: Mapping[str, Any], source: object) -> NoiseSchedule:
     elif kind == "squaredcos_cap_v2":
         betas = NoiseSchedule("cosine", steps).beta
     else:
-        raise ValueError(f"{source} has the noise schedule {kind}, which is not known here. Give a base of version 1.5.")
+        raise ValueError(
+            f"{source} has the noise schedule {kind}, which is not known here. Give a base of version 1.5."
+        )
     return by_betas(betas, source)
 
 

@@ -11,7 +11,7 @@ from zoo.bases.base import Base
 from zoo.bases.tensors import read_tensors
 from zoo.registry import build
 
-BUILDER = "zoo.models.LatentDiffusion"  # the model whose weights are a base
+BUILDER = "LatentDiffusion"  # the model whose weights are a base
 
 
 def shelf() -> Path:
@@ -25,16 +25,17 @@ def shelf() -> Path:
 def shipped_names(folder: Path | None = None) -> list[str]:
     """Names of shipped weights that are a base."""
     paths = (folder or shelf()).glob("*/model.yaml")
-    return sorted(path.parent.name for path in paths if _kind(path) == BUILDER.rpartition(".")[2])
+    return sorted(path.parent.name for path in paths if _kind(path) == BUILDER)
 
 
 def load_released(folder: Path) -> Base:
     """The base in a folder of released weights: model.yaml, model.safetensors, SHA256SUMS."""
-    if (kind := _kind(folder / "model.yaml")) != BUILDER.rpartition(".")[2]:
+    if (kind := _kind(folder / "model.yaml")) != BUILDER:
         raise ValueError(
             f"{folder} holds the weights of {kind}, which is no base. Known bases: {', '.join(shipped_names())}."
         )
-    sums = dict(reversed(line.split(maxsplit=1)) for line in (folder / "SHA256SUMS").read_text().splitlines() if line)
+    lines = [line.split(maxsplit=1) for line in (folder / "SHA256SUMS").read_text().splitlines() if line]
+    sums = {name: digest for digest, name in lines}
     for name in ("model.safetensors", "model.yaml"):
         with (folder / name).open("rb") as file:
             if sums.get(name) != hashlib.file_digest(file, "sha256").hexdigest():

@@ -76,9 +76,7 @@ def text_sizes(state: State) -> TextSizes:
     Args:
         state: Tensors by their names in `transformers`, without `text_model.`.
     """
-    tokens, places = _shapes(
-        state, ["embeddings.token_embedding.weight", "embeddings.position_embedding.weight"]
-    )
+    tokens, places = _shapes(state, ["embeddings.token_embedding.weight", "embeddings.position_embedding.weight"])
     return TextSizes(tokens[1], _count(state, r"encoder\.layers\.(\d+)\."), places[0], tokens[0])
 
 
