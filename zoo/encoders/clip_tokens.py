@@ -85,6 +85,13 @@ class ClipTokens:
         return text[pieces[self.room].span.start :] if len(pieces) > self.room else ""
 
 
+def read_pairs(vocab: int = FULL) -> tuple[list[str], list[tuple[str, str]]]:
+    """The vocabulary in the order of its numbers, and the merges from the most frequent on."""
+    tokenizer = _tokenizer(vocab)
+    words = [tokenizer.decoder[number] for number in range(vocab)]
+    return words, sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
+
+
 @lru_cache(maxsize=4)
 def _tokenizer(vocab: int) -> Any:
     from open_clip.tokenizer import SimpleTokenizer  # takes seconds, and configs only name this module's class
