@@ -6,6 +6,8 @@ PARTS = (
     "encoders",
     "encoders.image",
     "encoders.joint_image",
+    "encoders.clip_text",
+    "encoders.hand_words",
     "encoders.pose_image",
     "denoisers",
     "samplers",
