@@ -59,7 +59,7 @@ def test_converted_weights_give_transformers_states():
     text, reference = ours(), theirs()
     text.load_state_dict(from_hugging_face(on_disk(reference.state_dict())))
     expected = reference(input_ids=text.tokenize(PROMPTS)).last_hidden_state
-    assert (text(PROMPTS).tokens - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert (text(PROMPTS).tokens - expected).abs().max() < 1e-5
     assert (text(PROMPTS).tokens - expected).abs().mean() < 1e-6
 
 

@@ -72,11 +72,11 @@ def test_gerunds_are_mapped_exactly():
 @pytest.mark.parametrize(
     ("text", "positions", "tokens"),
     [
-        ("A person is holding a cup.", (3,), ["is"]),  # one before the word: D3
+        ("A person is holding a cup.", (3,), ["is"]),  # one before the word
         ("typing and taking, a gesture", (2, 5, 75), ["and", "a", "<end_of_text>"]),
         ("Hands in a building", (75,), ["<end_of_text>"]),  # the first word becomes the last map
         ("a dog", (75,), ["<end_of_text>"]),  # no such word: the same
-        ("hand", (75,), ["<end_of_text>"]),  # what the local branch always tags: D10
+        ("hand", (75,), ["<end_of_text>"]),  # what the local branch always tags
     ],
 )
 def test_the_released_code_attends_to_one_token_before(text, positions, tokens):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from zoo.encoders.spans import HandTagger, Span
 
-# what the released code of AttentionHand counts besides gerunds (methods 2.3)
+# what the released code of AttentionHand counts besides gerunds
 RELEASED_WORDS = frozenset({"hand", "hands", "gesture", "finger", "fingers"})
 # ends like a gerund, but is a noun, a pronoun or a preposition in nearly every caption
 _NO_GERUNDS = """

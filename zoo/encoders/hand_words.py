@@ -115,7 +115,7 @@ class ExactTokens(HandTokens):
 
 @dataclass(frozen=True)
 class ReleasedTokens(HandTokens):
-    """What the released code of AttentionHand attends to (methods 2.4, D3 and D10).
+    """What the released code of AttentionHand attends to.
 
     It takes a word's number among NLTK's words for the position of its token and drops the start token from the maps,
     so where every word is one token it attends to the token before the hand word. The first word, and any text without
