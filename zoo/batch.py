@@ -83,6 +83,14 @@ class Given(TypedDict):
     has_image: NotRequired[Mask]
 
 
+class Asked(TypedDict):
+    """What pictures shall show."""
+
+    text: list[str]  # a prompt a row
+    mesh: NotRequired[Images]  # (b, 3, s, s) the hands' meshes, bright on black
+    mesh_local: NotRequired[Images]  # (b, 3, s, s) the part around the hands, larger
+
+
 class Hands(TypedDict):
     """Sampled hands, n hypotheses each; metres, wrist at the origin, camera frame of the crop."""
 

@@ -45,20 +45,27 @@ class NoiseSchedule(nn.Module):
     """beta, alpha_bar and the conversions.
 
     Args:
-        kind: `cosine`, or `linear` from 1e-4 to 0.02 over 1000 steps (rescaled for other lengths).
+        kind: `cosine`; `linear` from 1e-4 to 0.02 over 1000 steps; or `scaled_linear`, Stable Diffusion's, whose square
+            roots rise evenly from those of 0.00085 to 0.012 over 1000 steps. The last two are rescaled for other
+            lengths.
         steps: T, the number of training steps.
     """
 
     alpha_bar: Tensor  # (T,) float32, on the model's device
     beta: Tensor  # (T,)
 
-    def __init__(self, kind: Literal["cosine", "linear"] = "cosine", steps: int = 1000) -> None:
+    def __init__(self, kind: Literal["cosine", "linear", "scaled_linear"] = "cosine", steps: int = 1000) -> None:
         super().__init__()
         if steps < 1:
             raise ValueError(f"NoiseSchedule(steps={steps}) needs at least one step. Set --model.schedule.steps.")
         self.kind, self.steps = kind, steps
         scale = 1000 / steps
-        betas = cosine_betas(steps) if kind == "cosine" else np.linspace(scale * 1e-4, min(scale * 0.02, 0.999), steps)
+        if kind == "cosine":
+            betas = cosine_betas(steps)
+        elif kind == "linear":
+            betas = np.linspace(scale * 1e-4, min(scale * 0.02, 0.999), steps)
+        else:
+            betas = np.minimum(scale * np.linspace(math.sqrt(0.00085), math.sqrt(0.012), steps) ** 2, 0.999)
         self.table = np.cumprod(1 - betas)  # float64 on the host: samplers take their coefficients from here
         self.register_buffer("alpha_bar", torch.from_numpy(self.table).float(), persistent=False)
         self.register_buffer("beta", torch.from_numpy(betas).float(), persistent=False)

@@ -20,6 +20,8 @@ Faces = Int[Tensor, "f 3"]  # vertex indices, counter-clockwise seen from outsid
 Intrinsics = Float[Tensor, "*b 3 3"]  # pixels
 Images = Float[Tensor, "b 3 h w"]  # RGB in [0, 1]
 RawImages = UInt8[Tensor, "b 3 h w"]  # RGB in 0..255, before it reaches the device
+Latents = Float[Tensor, "b c lh lw"]  # pictures as a codec codes them, scaled to unit variance where not said otherwise
+Hints = Float[Tensor, "b e lh lw"]  # what a guidance copy sees of mesh images
 Mask = Bool[Tensor, " b"]
 Side = Int[Tensor, " b"]  # 0 = left, 1 = right
 

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from zoo.encoders.base import Conditioner
+from zoo.encoders.codec import KLCodec, LatentCodec, VQCodec
 from zoo.encoders.masking import Masking
 from zoo.encoders.skeleton import Skeleton2D, Skeleton3D
 
@@ -30,6 +31,8 @@ __all__ = [
     "HandTokens",
     "ImageMapper",
     "JointImageMapper",
+    "KLCodec",
+    "LatentCodec",
     "Lexicon",
     "Masking",
     "Nltk",
@@ -38,6 +41,7 @@ __all__ = [
     "Skeleton2D",
     "Skeleton3D",
     "Suffix",
+    "VQCodec",
 ]
 
 HOMES = {

@@ -1,6 +1,6 @@
 """Methods, one file each."""
 
-from zoo.models.base import Method
+from zoo.models.base import HandMethod, Method, PictureMethod
 from zoo.models.hhmr import HHMR
 
-__all__ = ["HHMR", "Method"]
+__all__ = ["HHMR", "HandMethod", "Method", "PictureMethod"]

@@ -23,7 +23,7 @@ from zoo.guidance.base import Diverged, Guidance, guided
 from zoo.hands.model import HandModel
 from zoo.hands.openhand import OpenHand
 from zoo.losses import MeshLosses, face_edges
-from zoo.models.base import Method
+from zoo.models.base import HandMethod
 from zoo.models.schedule import warm_cosine
 from zoo.samplers.base import Sampler
 from zoo.samplers.ddim import DDIM
@@ -36,7 +36,7 @@ def _adamw(parameters: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01)
 
 
-class HHMR(Method):
+class HHMR(HandMethod):
     """Diffuses the 778 vertices of a hand, relative to its wrist, in the frame of the camera.
 
     Args:
