@@ -7,6 +7,8 @@ PARTS = (
     "encoders.clip_text",
     "encoders.image",
     "encoders.joint_image",
+    "encoders.clip_text",
+    "encoders.hand_words",
     "encoders.pose_image",
     "denoisers",
     "samplers",
