@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.encoders.base import Conditioner
 from zoo.encoders.codec import KLCodec, LatentCodec, VQCodec
+from zoo.encoders.latent_cache import LatentCache
 from zoo.encoders.masking import Masking
 from zoo.encoders.skeleton import Skeleton2D, Skeleton3D
 
@@ -32,6 +33,7 @@ __all__ = [
     "ImageMapper",
     "JointImageMapper",
     "KLCodec",
+    "LatentCache",
     "LatentCodec",
     "Lexicon",
     "Masking",
