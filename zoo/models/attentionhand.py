@@ -25,6 +25,7 @@ from zoo.guidance.classifier_free import ClassifierFree
 from zoo.guidance.text_attention import TextAttention
 from zoo.guidance.text_attention_guidance import TextAttentionGuidance
 from zoo.models.attentionhand_batch import Rows, both_pictures, first_rows
+from zoo.models.attentionhand_maps import attended
 from zoo.models.attentionhand_memory import Memory, spare
 from zoo.models.attentionhand_weights import keep_guide_only
 from zoo.models.base import PictureMethod
@@ -32,7 +33,7 @@ from zoo.models.latents import check_size, dropped, estimator, latent_shape, sam
 from zoo.models.schedule import warm_cosine
 from zoo.samplers.base import Sampler
 from zoo.samplers.ddim import DDIM
-from zoo.shapes import Images, Latents, Scalar, Time
+from zoo.shapes import Images, Latents, Scalar, Time, Tokens
 
 Places = Sequence[Literal["down", "mid", "up"]]
 
@@ -159,17 +160,17 @@ class AttentionHand(PictureMethod):
                 clean = self.encode(rows.pictures["global" if self.local_noise == "global" else branch])
                 x_t = self.schedule.add_noise(clean, noise[own], t)
                 told = self.told(texts, branch)
-                states = self.text(told)
+                states = self.states(told)
                 target = noise[own]
             if self.tas.at in ("train", "both"):
                 found = self.tas.move(
-                    self.attention, x_t, t, _tokens(states), self.positions(told, branch), self.schedule,
+                    self.attention, x_t, t, states, self.positions(told, branch), self.schedule,
                     self.lengths(told),
                 )  # fmt: skip
                 target = self.tas.noise(target, found.x_t, clean, t, self.schedule)
                 x_t = found.x_t
                 said[f"tas_{branch}"] = found.loss_before.mean()
-            moved[branch] = x_t, target, Condition(states.tokens, control=rows.meshes[branch])
+            moved[branch] = x_t, target, Condition(states, control=rows.meshes[branch])
         predicted = self._predicted({name: (x_t, c) for name, (x_t, _, c) in moved.items()}, t)
         for name, weight in zip(("global", "local"), self.weights, strict=True):
             if name in moved:
@@ -191,6 +192,10 @@ class AttentionHand(PictureMethod):
     def encode(self, images: Images) -> Latents:
         """Latents of pictures, kept on disk where there is a cache."""
         return self.codec.encode(images) if self.cache is None else self.cache(images)
+
+    def states(self, texts: Sequence[str]) -> Tokens:
+        """(b, n, d) states of the texts' tokens."""
+        return self.text.states(self.text.tokenize(texts))
 
     def told(self, texts: Sequence[str], branch: Branch) -> list[str]:
         """What a branch is told; a dropped text stays empty."""
@@ -238,7 +243,7 @@ class AttentionHand(PictureMethod):
             )
         check_size(asked["mesh"], self.size)
         with torch.inference_mode(False):  # text attention differentiates, and inference tensors cannot
-            condition, nothing = self.text(asked["text"]), self.text.null(rows)
+            states, nothing = self.states(asked["text"]), self.text.null(rows)
             hint = self.dual.hint(asked["mesh"].clone(), branch)  # once for all steps
 
             def under(condition: Condition) -> Any:
@@ -250,13 +255,13 @@ class AttentionHand(PictureMethod):
             if self.tas.at in ("sample", "both") if attend is None else attend:
                 guides.append(
                     TextAttentionGuidance(
-                        self.tas, self.attention, _tokens(condition), self.positions(asked["text"], branch),
+                        self.tas, self.attention, states, self.positions(asked["text"], branch),
                         self.lengths(asked["text"]),
                     )
                 )  # fmt: skip
             guides.append(ClassifierFree(self.scale if scale is None else scale))
             latents = sample_latents(
-                under(condition), under(nothing), latent_shape(self.codec, self.size), seeds,
+                under(Condition(states)), under(nothing), latent_shape(self.codec, self.size), seeds,
                 sampler or self.sampler, [*guides, *guidance], self.schedule, self.device,
             )  # fmt: skip
             return self.codec.decode(latents)
@@ -280,7 +285,7 @@ class AttentionHand(PictureMethod):
         branch: Branch = "global" if "global" in self.branches else "local"
         asked = Asked(text=few.texts, mesh=few.meshes[branch])
         images = self.sample(asked, range(len(few.texts)), branch=branch)
-        maps = self.attended(few.pictures[branch], few.texts, noise[0, : len(few.texts)])
+        maps = attended(self, few.pictures[branch], few.texts, noise[0, : len(few.texts)])
         return Painted(images=images, asked=asked, real=few.pictures[branch], attention=maps)
 
     test_step = validation_step
@@ -292,27 +297,6 @@ class AttentionHand(PictureMethod):
         asked = Asked(text=texts, mesh=batch["mesh"])
         return Painted(images=self.sample(asked, batch["index"][meshed].tolist()), asked=asked)
 
-    @torch.no_grad()
-    def attended(self, images: Images, texts: Sequence[str], noise: Latents, level: float = 0.5) -> Tensor:
-        """(b, 2, r, r) attention to the words for hands, before and after text attention has moved the latents.
-
-        Args:
-            images: What is looked at.
-            texts: Of the pictures.
-            noise: Of their latents.
-            level: Time as a share of all times.
-        """
-        t = torch.full((len(images),), int(level * (self.schedule.steps - 1)), device=images.device)
-        with torch.inference_mode(False):
-            x_t = self.schedule.add_noise(self.codec.encode(images.clone()), noise.clone(), t)
-            states, positions = _tokens(self.text(texts)), self.positions(texts)
-            moved = self.tas.move(self.attention, x_t, t, states, positions, self.schedule, self.lengths(texts)).x_t
-            both = torch.stack([self.attention(x, t, states) for x in (x_t, moved)], 1)  # (b, 2, r, r, n)
-        hand = torch.zeros(len(texts), both.shape[-1], device=both.device)
-        for row, own in enumerate(positions):
-            hand[row, own] = 1 / max(len(own), 1)
-        return torch.einsum("bkijn,bn->bkij", both, hand)
-
     def _noise_shape(self, rows: int) -> tuple[int, ...]:
         return (rows, *latent_shape(self.codec, self.size))
 
@@ -320,8 +304,3 @@ class AttentionHand(PictureMethod):
         optimizer = self.optimizer([weight for weight in self.parameters() if weight.requires_grad])
         scheduler = warm_cosine(optimizer, self.trainer, self.warmup, self.final_lr)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def _tokens(condition: Condition) -> Tensor:
-    assert condition.tokens is not None  # a text encoder always gives some
-    return condition.tokens
