@@ -16,6 +16,20 @@ def test_alpha_bar_is_that_of_diffusers(kind):
     np.testing.assert_allclose(NoiseSchedule(kind).table, theirs.double(), rtol=2e-3, atol=1e-7)
 
 
+def test_the_schedule_of_stable_diffusion_is_that_of_diffusers():
+    theirs = DDIMScheduler(1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
+    ours = NoiseSchedule("scaled_linear")
+    np.testing.assert_allclose(ours.table, theirs.double(), rtol=1e-4)
+    np.testing.assert_allclose(ours.table[[0, -1]], [0.99915, 0.0046600], rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [10, 100, 4000])
+def test_the_schedule_of_stable_diffusion_ends_alike_in_other_lengths(steps):
+    table = NoiseSchedule("scaled_linear", steps).table
+    assert (np.diff(table) < 0).all()
+    assert 0 < table[-1] < 0.01
+
+
 @pytest.mark.parametrize("kind", ["cosine", "linear"])
 def test_noise_grows_from_almost_nothing_to_almost_everything(kind):
     table = NoiseSchedule(kind).table

@@ -45,20 +45,27 @@ class NoiseSchedule(nn.Module):
     """beta, alpha_bar and the conversions.
 
     Args:
-        kind: `cosine`, or `linear` from 1e-4 to 0.02 over 1000 steps (rescaled for other lengths).
+        kind: `cosine`; `linear` from 1e-4 to 0.02 over 1000 steps; or `scaled_linear`, Stable Diffusion's, whose square
+            roots rise evenly from those of 0.00085 to 0.012 over 1000 steps. The last two are rescaled for other
+            lengths.
         steps: T, the number of training steps.
     """
 
     alpha_bar: Tensor  # (T,) float32, on the model's device
     beta: Tensor  # (T,)
 
-    def __init__(self, kind: Literal["cosine", "linear"] = "cosine", steps: int = 1000) -> None:
+    def __init__(self, kind: Literal["cosine", "linear", "scaled_linear"] = "cosine", steps: int = 1000) -> None:
         super().__init__()
         if steps < 1:
             raise ValueError(f"NoiseSchedule(steps={steps}) needs at least one step. Set --model.schedule.steps.")
         self.kind, self.steps = kind, steps
         scale = 1000 / steps
-        betas = cosine_betas(steps) if kind == "cosine" else np.linspace(scale * 1e-4, min(scale * 0.02, 0.999), steps)
+        if kind == "cosine":
+            betas = cosine_betas(steps)
+        elif kind == "linear":
+            betas = np.linspace(scale * 1e-4, min(scale * 0.02, 0.999), steps)
+        else:
+            betas = np.minimum(scale * np.linspace(math.sqrt(0.00085), math.sqrt(0.012), steps) ** 2, 0.999)
         self.table = np.cumprod(1 - betas)  # float64 on the host: samplers take their coefficients from here
         self.register_buffer("alpha_bar", torch.from_numpy(self.table).float(), persistent=False)
         self.register_buffer("beta", torch.from_numpy(betas).float(), persistent=False)
@@ -97,16 +104,32 @@ class NoiseSchedule(nn.Module):
 
         return column(mean_x0) * x0 + column(mean_x) * x_t, column(variance)
 
-    def times(self, count: int, spacing: Spacing = "trailing") -> list[int]:
-        """`count` falling times. Trailing starts at T - 1, where there is nothing but noise (Lin et al. 2024)."""
+    def times(self, count: int, spacing: Spacing = "trailing", offset: int = 0) -> list[int]:
+        """`count` falling times. Trailing starts at T - 1, where there is nothing but noise (Lin et al. 2024).
+
+        Args:
+            count: Of the times.
+            spacing: Trailing and leading steps are equally long; linspace has both ends.
+            offset: By how much leading times are later.
+        """
         if not 1 <= count <= self.steps:
             raise ValueError(
                 f"{count} sampling steps were asked for; there are 1 to {self.steps}. Set --model.sampler."
             )
+        if offset and spacing != "leading":
+            raise ValueError(
+                f"An offset of {offset} goes with leading times, not {spacing}. Set --model.sampler.offset 0."
+            )
         if spacing == "trailing":
             return [round(self.steps * (count - i) / count) - 1 for i in range(count)]
         if spacing == "leading":
-            return [self.steps // count * i for i in reversed(range(count))]
+            times = [self.steps // count * i + offset for i in reversed(range(count))]
+            if offset < 0 or times[0] >= self.steps:
+                raise ValueError(
+                    f"{count} leading steps that are {offset} later run from {times[0]} to {times[-1]}; times are 0 to "
+                    f"{self.steps - 1}. Set fewer --model.sampler.steps, or --model.sampler.offset 0."
+                )
+            return times
         return [round(x) for x in np.linspace(self.steps - 1, 0, count)]
 
 

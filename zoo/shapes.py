@@ -21,6 +21,7 @@ Intrinsics = Float[Tensor, "*b 3 3"]  # pixels
 Images = Float[Tensor, "b 3 h w"]  # RGB in [0, 1]
 RawImages = UInt8[Tensor, "b 3 h w"]  # RGB in 0..255, before it reaches the device
 Latents = Float[Tensor, "b c lh lw"]  # pictures as a codec codes them, scaled to unit variance where not said otherwise
+Hints = Float[Tensor, "b e lh lw"]  # what a guidance copy sees of mesh images
 Mask = Bool[Tensor, " b"]
 Side = Int[Tensor, " b"]  # 0 = left, 1 = right
 
@@ -28,6 +29,7 @@ Signal = Float[Tensor, " b *x"]  # whatever is being diffused
 Time = Int[Tensor, " b"]  # diffusion time, 0 (nearly clean) to T - 1 (noise)
 Tokens = Float[Tensor, "b n d"]
 TokenMask = Bool[Tensor, "b n"]  # True = usable
+TokenIds = Int[Tensor, "b n"]  # numbers in a vocabulary
 Pooled = Float[Tensor, "b p"]
 AttentionMaps = Float[Tensor, "b r r n"]  # how much each place reads from each token; sums to 1 over the tokens
 Features = Float[Tensor, "b v c"]  # per-vertex channels on one level of the mesh hierarchy
