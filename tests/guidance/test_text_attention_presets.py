@@ -7,9 +7,10 @@ import torch
 from attention_toys import N, R, latents, linear, softmaxed, told
 
 from zoo.diffusion import NoiseSchedule
+from zoo.encoders.grammar import Suffix
+from zoo.encoders.hand_words import ExactTokens, ReleasedTokens
 from zoo.guidance import PAPER, RELEASED
 from zoo.guidance.attention_steps import alphas
-from zoo.guidance.text_attention_presets import released_positions
 
 SCHEDULE = NoiseSchedule()
 
@@ -45,43 +46,31 @@ def test_d2_the_paper_predicts_the_residual_noise_and_the_released_code_the_nois
 
 
 def test_d3_the_released_code_attends_to_the_token_before_the_word_for_hands():
-    maps = linear(latents(), *told())
-    alone = replace(RELEASED, shift=0)
-    torch.testing.assert_close(RELEASED.loss(maps, [[3]]), alone.loss(maps, [[2]]))
-    torch.testing.assert_close(RELEASED.loss(maps, [[1]]), alone.loss(maps, [[5]]))  # the first word: the last slot
-    assert PAPER.shift == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "word", "position"),
-    [
-        ("a man is holding a phone", "holding", 4),  # number 3 in the text: "is" in the text states
-        ("hand", "hand", 1),
-        ("a skateboarder, holding a t-shirt", "holding", 4),  # as the tagger counts, whatever the number of tokens
-        ("he doesn't hold the dog's hand", "hand", 8),
-    ],
-)
-def test_d3_positions_are_those_of_words_as_if_each_were_one_token(text, word, position):
-    start = text.index(word)
-    assert released_positions(text, [(start, start + len(word))]) == [position]
+    text = "a man is holding a phone"
+    maps = torch.rand(1, R, R, 77)
+    exact, released = ExactTokens()(text).positions, ReleasedTokens(Suffix())(text).positions
+    assert (exact, released) == ((4,), (3,))
+    unsmoothed = replace(RELEASED, refinement="none")
+    value = (100 * maps[..., 1:-1]).softmax(-1)[..., 3 - 1].max()  # the maps have lost the start token
+    torch.testing.assert_close(unsmoothed.loss(maps, [released])[0], 1 - value)
 
 
 def test_d4_the_paper_looks_at_all_tokens_and_the_released_code_at_words_for_hands():
     maps = linear(latents(), *told()).clone()
-    before = PAPER.loss(maps, [[2]]), RELEASED.loss(maps, [[3]])
+    before = PAPER.loss(maps, [[2]]), RELEASED.loss(maps, [[2]])
     maps[..., 5] = 0  # a token that is no word for hands is lost
     assert PAPER.loss(maps, [[2]]) == 1 > before[0]
-    assert RELEASED.loss(maps, [[3]]) <= before[1]
+    assert RELEASED.loss(maps, [[2]]) <= before[1]
 
 
 def test_d5_released_maps_are_multiplied_by_100_and_go_through_a_softmax_over_tokens_without_the_first_and_last():
     maps = torch.rand(1, R, R, N) / 20
     words = (100 * maps[..., 1:-1]).softmax(-1)
     unsmoothed = replace(RELEASED, refinement="none")
-    torch.testing.assert_close(unsmoothed.loss(maps, [[4]])[0], 1 - words[..., 2].max())
+    torch.testing.assert_close(unsmoothed.loss(maps, [[3]])[0], 1 - words[..., 2].max())
     assert (PAPER.axis, PAPER.temperature) == ("tokens", 100)
     spatial = (100 * maps[..., 3]).flatten().softmax(0).max()
-    torch.testing.assert_close(replace(unsmoothed, axis="space").loss(maps, [[4]])[0], 1 - spatial)
+    torch.testing.assert_close(replace(unsmoothed, axis="space").loss(maps, [[3]])[0], 1 - spatial)
 
 
 def test_d6_alpha_follows_the_time_in_the_paper_and_the_iteration_in_the_released_code():
@@ -121,12 +110,13 @@ def test_d8_d9_attention_may_be_that_of_any_network_where_it_is():
 
 
 def test_d10_the_released_local_branch_attends_to_the_last_slot_of_the_whole_text():
-    maps = linear(latents(), *told())
-    local = released_positions("hand", [(0, 4)])
-    assert local == [1]
-    last = replace(RELEASED, shift=0).loss(maps, [[5]])
-    torch.testing.assert_close(RELEASED.loss(maps, [local]), last)
-    torch.testing.assert_close(RELEASED.loss(maps, [[]]), last)  # as does a text without any word for hands
+    maps = torch.rand(1, R, R, 77)
+    local = ReleasedTokens(Suffix())("hand").positions
+    assert local == (75,)  # the last map that is left when the first and the last one have been dropped
+    unsmoothed = replace(RELEASED, refinement="none")
+    value = (100 * maps[..., 1:-1]).softmax(-1)[..., -1].max()
+    torch.testing.assert_close(unsmoothed.loss(maps, [local])[0], 1 - value)
+    torch.testing.assert_close(unsmoothed.loss(maps, [[]])[0], 1 - value)  # no word for hands at all
     assert PAPER.loss(maps, [[]]) == 0
 
 

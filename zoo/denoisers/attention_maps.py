@@ -187,7 +187,7 @@ def cost(
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"), torch.no_grad():
-        net: Any = UNet2DConditionModel.from_config(config)  # type: ignore[no-untyped-call]
+        net: Any = UNet2DConditionModel.from_config(config)
         x_t = torch.zeros(1, net.config["in_channels"], *size)
         t, states = torch.zeros(1, dtype=torch.long), torch.zeros(1, tokens, net.config["cross_attention_dim"])
         with FlopCounterMode(display=False) as needed:

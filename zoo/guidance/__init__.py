@@ -8,7 +8,7 @@ from zoo.guidance.operators import JointsAt, Operator, PixelsAt, Residual, Toget
 from zoo.guidance.strength import Likelihood
 from zoo.guidance.text_attention import Moved, TextAttention, residual_noise
 from zoo.guidance.text_attention_guidance import TextAttentionGuidance
-from zoo.guidance.text_attention_presets import PAPER, RELEASED, released_positions
+from zoo.guidance.text_attention_presets import PAPER, RELEASED
 
 __all__ = [
     "PAPER",
@@ -29,6 +29,5 @@ __all__ = [
     "Together",
     "VerticesAt",
     "guided",
-    "released_positions",
     "residual_noise",
 ]

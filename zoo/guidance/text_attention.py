@@ -70,8 +70,6 @@ class TextAttention:
         clip: The furthest that a row may move in all, root mean square over its entries, in standard deviations of the
             noise: the residual noise is that far from the noise at most. Without it the division by
             sqrt(1 - alpha_bar) magnifies the step up to 34 times. None for any distance.
-        shift: Added to tokens' positions; the released code's mistake is -1, the token before. What leaves the text on
-            the left comes back on the right.
         absent: Rows without a word for hands stay `still`, or attend to the `last` slot of the text.
         target: What is predicted in training: the residual noise between x_0 and the moved x_t, or the noise as drawn.
         at: When it acts.
@@ -94,7 +92,6 @@ class TextAttention:
     refinements: int = 20
     window: tuple[float, float] = (0.0, 1.0)
     clip: float | None = 0.5
-    shift: int = 0
     absent: Literal["still", "last"] = "still"
     target: Literal["residual", "noise"] = "residual"
     at: Literal["train", "sample", "both", "none"] = "both"
@@ -242,7 +239,7 @@ class TextAttention:
                         f"Token {position} of row {row} was given as a word for hands; of {n} text states those from "
                         f"{edge} to {n - 1 - edge} hold words. Give positions in the text states, 0 being the start."
                     )
-                hand[row, edge + (position + self.shift - edge) % (n - 2 * edge)] = True
+                hand[row, position] = True
             if not own and self.absent == "last":
                 hand[row, n - 1 - edge] = True
             text[row, edge if lengths is None else 1 : n - edge if lengths is None else lengths[row]] = True
