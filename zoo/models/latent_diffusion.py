@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from zoo.denoisers.latent_unet import LatentUNet
 from zoo.diffusion import NoiseSchedule
 from zoo.encoders.clip_text import ClipText
 from zoo.encoders.codec import LatentCodec
+from zoo.encoders.latent_cache import LatentCache
 from zoo.guidance.base import Guidance
 from zoo.guidance.classifier_free import ClassifierFree
 from zoo.models.base import PictureMethod
@@ -57,6 +59,7 @@ class LatentDiffusion(PictureMethod):
         penalty: Weight of the codec's penalty on its latents.
         local: Part of the rows that show the part of the picture around the hands.
         drop_text: Part of the rows that are learned without their text.
+        cache: Folder that keeps the latents of training pictures once the codec is learned; None codes them every time.
         snr: Largest weight of a nearly clean row, `snr_weight`; None weighs all alike.
         optimizer: Builds the optimizer from the parameters.
         warmup: Part of each of the two phases in which the learning rate rises.
@@ -80,6 +83,7 @@ class LatentDiffusion(PictureMethod):
         local: float = 0.3,
         drop_text: float = 0.1,
         snr: float | None = 5.0,
+        cache: Path | None = None,
         optimizer: OptimizerCallable = _adamw,
         warmup: float = 0.03,
         final_lr: float = 0.02,
@@ -96,6 +100,7 @@ class LatentDiffusion(PictureMethod):
         self.size, self.sampler, self.scale = size, sampler, scale
         self.codec_share, self.codec_rows, self.codec_rate = codec_share, codec_rows, codec_rate
         self.edges, self.penalty, self.local, self.drop_text, self.snr = edges, penalty, local, drop_text, snr
+        self.cache = None if cache is None else LatentCache(cache, codec)
         self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
         self.variance: Tensor
         self.register_buffer("variance", torch.tensor(1 / codec.scale**2))  # of the codec's unscaled latents
@@ -157,7 +162,7 @@ class LatentDiffusion(PictureMethod):
     def encode(self, images: Images) -> Latents:
         """Latents of pictures, by the scale that their spread asks for."""
         self.settle()
-        return self.codec.encode(images)
+        return self.codec.encode(images) if self.cache is None else self.cache(images)
 
     @torch.no_grad()
     def sample(
