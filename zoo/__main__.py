@@ -19,6 +19,7 @@ OWN = {
     "evaluate": "score a file of predictions by a dataset's official protocol",
     "sample": "generate, complete, reconstruct or fit hands",
     "bench": "measured speed against other implementations, and the tables of the paper",
+    "convert": "weights of latent diffusion to and from the layouts of other software",
     "release": "turn a run into weights that ship",
 }
 

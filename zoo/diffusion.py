@@ -104,16 +104,32 @@ class NoiseSchedule(nn.Module):
 
         return column(mean_x0) * x0 + column(mean_x) * x_t, column(variance)
 
-    def times(self, count: int, spacing: Spacing = "trailing") -> list[int]:
-        """`count` falling times. Trailing starts at T - 1, where there is nothing but noise (Lin et al. 2024)."""
+    def times(self, count: int, spacing: Spacing = "trailing", offset: int = 0) -> list[int]:
+        """`count` falling times. Trailing starts at T - 1, where there is nothing but noise (Lin et al. 2024).
+
+        Args:
+            count: Of the times.
+            spacing: Trailing and leading steps are equally long; linspace has both ends.
+            offset: By how much leading times are later.
+        """
         if not 1 <= count <= self.steps:
             raise ValueError(
                 f"{count} sampling steps were asked for; there are 1 to {self.steps}. Set --model.sampler."
             )
+        if offset and spacing != "leading":
+            raise ValueError(
+                f"An offset of {offset} goes with leading times, not {spacing}. Set --model.sampler.offset 0."
+            )
         if spacing == "trailing":
             return [round(self.steps * (count - i) / count) - 1 for i in range(count)]
         if spacing == "leading":
-            return [self.steps // count * i for i in reversed(range(count))]
+            times = [self.steps // count * i + offset for i in reversed(range(count))]
+            if offset < 0 or times[0] >= self.steps:
+                raise ValueError(
+                    f"{count} leading steps that are {offset} later run from {times[0]} to {times[-1]}; times are 0 to "
+                    f"{self.steps - 1}. Set fewer --model.sampler.steps, or --model.sampler.offset 0."
+                )
+            return times
         return [round(x) for x in np.linspace(self.steps - 1, 0, count)]
 
 

@@ -8,6 +8,7 @@ import torch
 
 from zoo.diffusion import Denoise, NoiseSchedule, Spacing
 from zoo.samplers.base import Sampler
+from zoo.samplers.noise import Source, normal_like
 from zoo.shapes import Signal
 
 
@@ -19,24 +20,25 @@ class DDIM(Sampler):
         steps: Denoiser calls per sample.
         eta: Share of the posterior's standard deviation that is added as noise.
         spacing: Which times are visited; `trailing` starts from pure noise.
+        offset: Added to the times of `leading` spacing, and the last step ends at `offset` - 1, where -1 is the clean
+            signal. Stable Diffusion's own sampler is `leading` with 1.
     """
 
     steps: int = 10
     eta: float = 0.0
     spacing: Spacing = "trailing"
+    offset: int = 0
 
-    def __call__(
-        self, denoise: Denoise, noise: Signal, schedule: NoiseSchedule, generator: torch.Generator | None = None
-    ) -> Signal:
+    def __call__(self, denoise: Denoise, noise: Signal, schedule: NoiseSchedule, generator: Source = None) -> Signal:
         x = noise
-        times = schedule.times(self.steps, self.spacing)
+        times = schedule.times(self.steps, self.spacing, self.offset)
         clock = torch.tensor(times, device=x.device)[:, None].expand(-1, len(x))
-        for now, (t, before) in zip(clock, pairwise([*times, -1]), strict=True):
+        for now, (t, before) in zip(clock, pairwise([*times, self.offset - 1]), strict=True):
             on_x0, on_x, sigma = ddim_step(schedule, t, before, self.eta)
             x0, x = denoise(x, now)
             x = on_x0 * x0 + on_x * x
             if sigma > 0:
-                x = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+                x = x + sigma * normal_like(x, generator)
         return x
 
 
