@@ -80,7 +80,7 @@ def test_the_order_and_shape_of_pixels_count(tmp_path):
     assert cache.codec.encoded == 3
 
 
-def test_a_codec_whose_weights_change_meets_no_old_latents(tmp_path):
+def test_a_codec_that_changes_meets_no_old_latents(tmp_path):
     codec, raw = Shrink(), pictures()
     cache = LatentCache(tmp_path, codec)
     first = cache(raw)
@@ -91,6 +91,9 @@ def test_a_codec_whose_weights_change_meets_no_old_latents(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     LatentCache(tmp_path, Shrink(), "float32")(raw)
     assert len(list(tmp_path.iterdir())) == 3
+    codec.scale = 0.5
+    cache(raw)
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize("damage", [lambda x: x[:-1], lambda x: b"", lambda x: x[:20] + bytes([x[20] ^ 1]) + x[21:]])

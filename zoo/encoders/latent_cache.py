@@ -26,9 +26,9 @@ class LatentCache:
     """A codec that remembers: pictures to scaled latents, the most likely ones.
 
     An entry is a file named by a hash of the picture's 8-bit pixels, in a folder named by the codec's fingerprint, so
-    that a codec whose weights change never meets old latents. Entries appear whole (a finished file is renamed), so
-    any number of processes may share a folder and any of them may be killed. An entry that a crash of the machine or
-    the disk damaged fails its checksum and is made anew. Nothing is kept in memory.
+    that a codec that changes never meets old latents. Entries appear whole (a finished file is renamed), so any number
+    of processes may share a folder and any of them may be killed. An entry that a crash of the machine or the disk
+    damaged fails its checksum and is made anew. Nothing is kept in memory.
 
     Made for pictures that come again: with random augmentation every picture is new, and fills the disk.
 
@@ -44,7 +44,7 @@ class LatentCache:
     ) -> None:
         self.root, self.codec, self.precision = Path(folder), codec, precision
         self.hits = self.misses = self.damaged = 0  # pictures; a damaged entry is a miss too
-        self._seen: list[tuple[int, torch.dtype]] = []
+        self._seen: tuple[object, ...] = ()
         self._folder = self.root
         self._token = secrets.token_hex(4)  # processes of other machines may have our number
 
@@ -79,7 +79,7 @@ class LatentCache:
     def folder(self) -> Path:
         """Where the entries of the codec as it now is are."""
         tensors = list(self.codec.state_dict().values())
-        seen = [(0 if x.is_inference() else x._version, x.dtype) for x in tensors]
+        seen = (self.codec.scale, *((0 if x.is_inference() else x._version, x.dtype) for x in tensors))
         if seen != self._seen:
             self._folder = self.root / f"{self.codec.fingerprint()[:32]}-{self.precision}"
             self._seen = seen
@@ -148,7 +148,7 @@ class LatentCache:
             raise OSError(
                 error.errno,
                 f"A latent cannot be written to {self._folder} ({error.strerror}). Nothing in it is lost: make room "
-                "and start again, or choose another folder with --model.latent_cache",
+                "and start again, or choose another folder with --model.cache",
             ) from error
 
     def _sweep(self) -> None:
