@@ -58,7 +58,9 @@ def test_diffusers_and_transformers_read_the_written_parts(written, base):
 
 def test_a_folder_that_diffusers_wrote_itself_in_old_spelling_reads_the_same(folder, base):
     """Folders of version 1.5 have PNDM's settings, pickled weights, and the autoencoder's names of before 0.18."""
-    PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(folder / "scheduler")
+    PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(
+        folder / "scheduler"
+    )
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     state = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
     for now, then in old.items():

@@ -25,7 +25,10 @@ def written(tmp_path_factory, base, guide):
 
 
 def test_the_exported_folder_is_a_controlnet_and_reads_back(written, base, guide):
-    assert sorted(path.name for path in (written / "net").iterdir()) == ["config.json", "diffusion_pytorch_model.safetensors"]
+    assert sorted(path.name for path in (written / "net").iterdir()) == [
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+    ]
     assert reduced.same(ControlNetModel.from_pretrained(written / "net", low_cpu_mem_usage=False), guide)
     assert reduced.same(read_guide(str(written / "net"), base.unet, 8), guide)
 
