@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from callbacks.curves import CurveLog, read_curves
+from callbacks.painted import painted_sheet
 from zoo.batch import HandBatch, Hands
 from zoo.hands.draw import CLAY, comparison, contact_sheet, draw_skeleton, hand_picture, loss_curves
 from zoo.hands.model import HandModel
@@ -24,7 +25,7 @@ class Pictures(L.Callback):
     """Draws the first validation batch: input, prediction from each condition, truth; and unconditional hands.
 
     The pictures go to `hands-STEP.png` and `samples-STEP.png`, the loss curves at the end to `curves.png`, and the
-    first two also to a logger that takes images. They show what validation predicted, so they cost no sampling.
+    first two also to a logger that takes images. A method that makes pictures shows those, `pictures-STEP.png`. They show what validation predicted, so they cost no sampling.
 
     Args:
         folder: Where they go.
@@ -48,6 +49,9 @@ class Pictures(L.Callback):
     ) -> None:
         if index or loader or trainer.sanity_checking or not trainer.is_global_zero:
             return
+        if isinstance(outputs, Mapping) and "asked" in outputs:
+            self._share(trainer, "pictures", painted_sheet(outputs, self.size))  # type: ignore[arg-type]
+            return
         model = next((part for part in module.modules() if isinstance(part, HandModel)), None)
         if model is not None and isinstance(outputs, Mapping):
             self._draw(trainer, model, outputs, batch)
@@ -66,7 +70,6 @@ class Pictures(L.Callback):
                     self._keep(loss_curves(lines), "curves.png")
 
     def _draw(self, trainer: L.Trainer, model: HandModel, outputs: Mapping[str, Hands], batch: HandBatch) -> None:
-        step = f"{trainer.global_step:07d}"
         sheets = {}
         predicted = {name: hands for name, hands in outputs.items() if name != "none"}
         if predicted:
@@ -77,10 +80,13 @@ class Pictures(L.Callback):
             pictures = hand_picture(hands.float(), model.faces, self.size)
             sheets["samples"] = contact_sheet(list(pictures), min(8, len(pictures)), title=title)
         for name, sheet in sheets.items():
-            self._keep(sheet, f"{name}-{step}.png")
-            for logger in trainer.loggers:
-                if hasattr(logger, "log_image"):
-                    logger.log_image(f"pictures/{name}", [sheet], trainer.global_step)
+            self._share(trainer, name, sheet)
+
+    def _share(self, trainer: L.Trainer, name: str, sheet: Image.Image) -> None:
+        self._keep(sheet, f"{name}-{trainer.global_step:07d}.png")
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                logger.log_image(f"pictures/{name}", [sheet], trainer.global_step)
 
     def _keep(self, sheet: Image.Image, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,8 @@ class Scores(L.Callback):
     @torch.no_grad()
     def update(self, module: nn.Module, outputs: Mapping[str, Hands], batch: HandBatch) -> None:
         """Adds the predictions of one batch."""
+        if paints(module):
+            return
         if not isinstance(outputs, Mapping) or not outputs.keys() <= {*GIVEN, "none"}:
             what = ", ".join(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
             raise TypeError(
@@ -117,11 +119,20 @@ class Scores(L.Callback):
         return known({**found, "apd_mm/none": computed(self.apd), "si_percent/none": computed(self.crossing)})
 
     def _publish(self, trainer: L.Trainer, module: L.LightningModule, split: str) -> None:
-        self.latest = self.compute()
-        module.log_dict({f"{split}/{name}": value for name, value in self.latest.items()})
+        if paints(module):  # it has logged what it measures
+            said = {name.partition("/")[2]: float(x) for name, x in trainer.callback_metrics.items() if "val/" in name}
+            self.latest = {name: value for name, value in said.items() if name}
+        else:
+            self.latest = self.compute()
+            module.log_dict({f"{split}/{name}": value for name, value in self.latest.items()})
         if trainer.is_global_zero:
             place = {"step": trainer.global_step, "epoch": trainer.current_epoch}
             write_metrics(self.path, {**self.latest, **place})
+
+
+def paints(module: nn.Module) -> bool:
+    """Whether a model makes pictures, not hands."""
+    return getattr(module, "rows", "hands") == "scenes"
 
 
 def write_metrics(path: Path, metrics: Mapping[str, float]) -> None:
@@ -137,6 +148,8 @@ def table(metrics: Mapping[str, float]) -> str:
     """Measures by condition, at most 80 columns wide."""
     columns = [name for name in (*GIVEN, "none", BASELINE) if any(key.endswith(f"/{name}") for key in metrics)]
     rows = dict.fromkeys(key.rpartition("/")[0] for key in metrics if "/" in key)
+    if not columns:
+        return "\n".join(f"{name:25}{value:>11.4f}" for name, value in metrics.items())
     lines = [f"{'':25}" + "".join(f"{name:>11}" for name in columns)]
     for row in rows:
         values = (metrics.get(f"{row}/{name}") for name in columns)

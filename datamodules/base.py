@@ -86,6 +86,7 @@ class HandData(LightningDataModule, ABC):
         self.workers = workers
         self.seed = seed
         self.rows = rows
+        self.meshes = True  # False: nobody looks at pictures of meshes, so whole scenes come without
         self.fit: Fit = fit
         self.crop: Crop = crop
         self.crop_cache = None if crop_cache is None else Path(crop_cache).expanduser()
@@ -111,7 +112,15 @@ class HandData(LightningDataModule, ABC):
     def scene_view(self, split: Split) -> SceneView:
         """Whole scenes of a split."""
         scenes = self._some_scenes(split)
-        return SceneView(scenes, self.size, fit=self.fit, crop=self.crop, seed=self.seed, images=self.images)
+        return SceneView(
+            scenes,
+            self.size,
+            fit=self.fit,
+            crop=self.crop,
+            seed=self.seed,
+            images=self.images,
+            meshes=self.meshes,
+        )
 
     def hand_view(self, split: Split) -> HandView:
         """The hands of a split as crops, which only in training are varied."""

@@ -33,6 +33,7 @@ class SceneView(Dataset[SceneBatch]):
             of the first two outlines of the mesh picture, stretched to a square.
         seed: Decides the wording of sentences made for scenes without a caption.
         images: False leaves all pictures out.
+        meshes: False leaves out pictures of meshes, which take longest to make.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class SceneView(Dataset[SceneBatch]):
         crop: Crop = "robust",
         seed: int = 0,
         images: bool = True,
+        meshes: bool = True,
     ) -> None:
         self.scenes = scenes
         self.size = size
@@ -51,6 +53,7 @@ class SceneView(Dataset[SceneBatch]):
         self.crop: Crop = crop
         self.seed = seed
         self.images = images
+        self.meshes = meshes
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -96,8 +99,9 @@ class SceneView(Dataset[SceneBatch]):
         frames = [framed(scene.size, size, self.fit, box) for scene, box in zip(scenes, seen, strict=True)]
         affine = np.stack([frame.affine(scene.size) for frame, scene in zip(frames, scenes, strict=True)])
         intrinsics = _moved(affine, labels.intrinsics)
-        own = {i: scene.mesh_image for i, scene in enumerate(scenes) if shown[i] and scene.mesh_image is not None}
-        drawn = self._to_draw(labels, [shown[i] and i not in own for i in range(len(scenes))], models)
+        meshed = [self.meshes and yes for yes in shown]
+        own = {i: scene.mesh_image for i, scene in enumerate(scenes) if meshed[i] and scene.mesh_image is not None}
+        drawn = self._to_draw(labels, [meshed[i] and i not in own for i in range(len(scenes))], models)
         meshes = {i: frames[i].image(mesh) for i, mesh in own.items()}
         edges = [frame.edges for frame in frames]
         meshes |= self._draw(labels, drawn, intrinsics, models, edges)

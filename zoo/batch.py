@@ -83,6 +83,23 @@ class Given(TypedDict):
     has_image: NotRequired[Mask]
 
 
+class Asked(TypedDict):
+    """What pictures shall show."""
+
+    text: list[str]  # a prompt a row
+    mesh: NotRequired[Images]  # (b, 3, s, s) the hands' meshes, bright on black
+    mesh_local: NotRequired[Images]  # (b, 3, s, s) the part around the hands, larger
+
+
+class Painted(TypedDict):
+    """What a method that makes pictures shows of itself while it learns."""
+
+    images: Images  # made
+    asked: Asked  # for what
+    real: NotRequired[Images]  # the dataset's pictures of the same scenes
+    attention: NotRequired[Float[Tensor, "b k h w"]]  # to the hand's words, k stages of it
+
+
 class Hands(TypedDict):
     """Sampled hands, n hypotheses each; metres, wrist at the origin, camera frame of the crop."""
 

@@ -4,8 +4,11 @@ from importlib import import_module
 
 PARTS = (
     "encoders",
+    "encoders.clip_text",
     "encoders.image",
     "encoders.joint_image",
+    "encoders.clip_text",
+    "encoders.hand_words",
     "encoders.pose_image",
     "denoisers",
     "samplers",

@@ -4,6 +4,7 @@ import difflib
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from zoo.models.base import Method
 
 KINDS = {"model": "zoo", "data": "datamodules"}  # option: the package whose `configs` folder holds its names
-DEFAULT_DATA = "openhand"
+DEFAULT_DATA, DEFAULT_SCENES = "openhand", "openhand-scenes"
 
 
 class UsageError(ValueError):
@@ -109,7 +110,7 @@ def resolve(argv: Sequence[str]) -> list[str]:
         front += [f"--config={runs[model]}"] if model in runs else []
         front += [f"--model={_value('model', model)}"]
     if data is None and "data" not in configured and not helping:
-        data = DEFAULT_DATA
+        data = default_data(None if model is None else _value("model", model))
     if data is not None:
         front += [f"--data={_value('data', data)}"]
     return [command, *front, *rest]
@@ -153,6 +154,20 @@ def build(config: Mapping[str, Any], **overrides: Any) -> "Method":
     except ArgumentError as error:
         raise ValueError(f"{config.get('class_path')} cannot be built: {error}") from error
     return model
+
+
+def default_data(model: str | None) -> str:
+    """The embedded data that a model reads: `DEFAULT_DATA`, as crops or as whole scenes.
+
+    Args:
+        model: A YAML file or a class path; None where a `--config` of the user's names the model.
+    """
+    if model is None or "{" in model:
+        return DEFAULT_DATA
+    path = str(yaml.safe_load(Path(model).read_text())["class_path"]) if Path(model).is_file() else model
+    home, _, name = path.rpartition(".")
+    kind = getattr(import_module(home or "zoo.models"), name, None)
+    return DEFAULT_SCENES if getattr(kind, "rows", "hands") == "scenes" else DEFAULT_DATA
 
 
 def _help_value(argv: list[str], i: int) -> str:

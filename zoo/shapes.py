@@ -31,4 +31,5 @@ Tokens = Float[Tensor, "b n d"]
 TokenMask = Bool[Tensor, "b n"]  # True = usable
 TokenIds = Int[Tensor, "b n"]  # numbers in a vocabulary
 Pooled = Float[Tensor, "b p"]
+AttentionMaps = Float[Tensor, "b r r n"]  # how much each place reads from each token; sums to 1 over the tokens
 Features = Float[Tensor, "b v c"]  # per-vertex channels on one level of the mesh hierarchy

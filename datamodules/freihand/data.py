@@ -73,6 +73,7 @@ class FreiHANDScenes(Scenes):
             hands={side: hand},
             image=picture,
             mask=read_jpeg(self.part.masks / f"{sample:08d}.jpg", "GRAY")[..., 0] > 127 if mask else None,
+            caption=None if self.part.captions is None else self.part.captions[number],
             name=f"{self.part.part}/{number:08d}",
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import orjson
 
 from datamodules.freihand.writer import Part
 from datamodules.json_arrays import JsonArray
@@ -143,6 +144,20 @@ class FreiHANDPart:
         tips = self.arrays["xyz"].array[some, 4::4]
         gaps = np.linalg.norm(tips[:, :, None] - self.arrays["verts"].array[some, None], axis=-1).max(0)
         return tuple(gaps.argmin(-1).tolist()) if (gaps.min(-1) < _SAME_POINT).all() else None
+
+    @cached_property
+    def captions(self) -> list[str] | None:
+        """A sentence an image; the published dataset has none, pictures of ours may."""
+        path = self.root / f"{self.part}_caption.json"
+        if not path.is_file():
+            return None
+        said: list[str] = orjson.loads(path.read_bytes())
+        if len(said) != self.samples * self.versions:
+            raise ValueError(
+                f"{path} has {len(said)} sentences for {self.samples * self.versions} images. Make the dataset again "
+                "or change --data.root."
+            )
+        return said
 
     def mano(self, sample: int) -> ManoEntry:
         """The MANO numbers of a sample; rougher than its mesh, which is why crops use the mesh."""

@@ -97,6 +97,7 @@ class FreiHANDWriter:
         labels: Labels,
         images: Iterable[Iterable[ByteArray]],
         masks: Iterable[BoolArray] | None = None,
+        captions: Iterable[Iterable[str]] | None = None,
     ) -> None:
         """Writes one shard.
 
@@ -105,6 +106,7 @@ class FreiHANDWriter:
             labels: Of these samples.
             images: For each version, for each sample, (h, w, 3) RGB.
             masks: For each sample, (h, w) True = hand; only the training part has any.
+            captions: For each version, for each sample, a sentence. FreiHAND has none; `*_caption.json` is ours.
         """
         for version, row in enumerate(images):
             for sample, image in zip(samples, row, strict=True):
@@ -113,6 +115,8 @@ class FreiHANDWriter:
             self._jpeg("mask", sample, np.ascontiguousarray(mask[..., None] * np.uint8(255)), "GRAY")
         path = self._shard(samples)
         arrays = {name: value for name, value in vars(labels).items() if value is not None}
+        if said := list(captions or ()):
+            arrays["caption"] = np.array([list(row) for row in said])
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".tmp")
         with draft.open("wb") as file:
@@ -128,7 +132,7 @@ class FreiHANDWriter:
         if missing := self.missing():
             raise ValueError(f"{self.root}: {len(missing)} shards of {self.part} are not written. Write them first.")
         kinds = (
-            ("scale", "xyz", "verts", "mano", "side", "K") if labels else ("scale", "K")
+            ("scale", "xyz", "verts", "mano", "side", "caption", "K") if labels else ("scale", "K")
         )  # K last: it says "finished"
         for kind in () if self.finished else kinds:
             self._json(kind)
@@ -152,7 +156,7 @@ class FreiHANDWriter:
         draft = path.with_suffix(".tmp")
         with draft.open("w") as file:
             start = "["
-            for entry in self._entries(kind):
+            for entry in self._captions() if kind == "caption" else self._entries(kind):
                 file.write(start + json.dumps(entry.tolist()))
                 start = ", "
             file.write("]")
@@ -160,6 +164,13 @@ class FreiHANDWriter:
             draft.unlink()  # a kind of label that was not given
         else:
             os.replace(draft, path)
+
+    def _captions(self) -> Iterator[np.ndarray]:
+        """As the images are numbered: all of the first version, then the next."""
+        for version in range(self.versions):
+            for path in sorted(self._parts.glob("*.npz")):
+                with np.load(path) as shard:
+                    yield from shard["caption"][version] if "caption" in shard else ()
 
     def _entries(self, kind: str) -> Iterator[np.ndarray]:
         for path in sorted(self._parts.glob("*.npz")):

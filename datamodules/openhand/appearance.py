@@ -85,6 +85,7 @@ class Look:
     thing: Floats  # (3,)
     thing_stripe: Floats  # (3,)
     offset: Floats  # (2,) where in the noise maps this person's skin lies
+    darkness: float  # of the tone, 0 the lightest, 1 the darkest
 
 
 def draw_look(rng: Rng) -> Look:
@@ -110,6 +111,7 @@ def draw_look(rng: Rng) -> Look:
         thing=colour(rng, 0.7),
         thing_stripe=colour(rng, 0.7),
         offset=rng.uniform(0, 512, 2).astype(np.float32),
+        darkness=float(darkness),
     )
 
 

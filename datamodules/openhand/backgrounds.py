@@ -42,10 +42,19 @@ def _noise(rng: Rng, size: int, kind: int) -> NDArray[np.float32]:
 def gradient(rng: Rng, size: int) -> Picture:
     """A lit, slightly uneven surface: a wall, paper, a studio background."""
     angle = rng.uniform(0, 2 * np.pi)
-    axis = np.linspace(-0.5, 0.5, size, dtype=np.float32)
-    ramp = 0.5 + np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
     first = colour(rng)
     second = np.clip(first * rng.uniform(0.5, 1.3) + rng.normal(0, 0.03, 3), 0, 1)
+    return _gradient(rng, size, first, second, angle)
+
+
+def gradient_of(rng: Rng, size: int, first: NDArray[np.float32], second: NDArray[np.float32]) -> Picture:
+    """A gradient from one colour (3,) to another."""
+    return _gradient(rng, size, first, second, rng.uniform(0, 2 * np.pi))
+
+
+def _gradient(rng: Rng, size: int, first: NDArray[np.float32], second: NDArray[np.floating], angle: float) -> Picture:
+    axis = np.linspace(-0.5, 0.5, size, dtype=np.float32)
+    ramp = 0.5 + np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
     picture = first + ramp[..., None] * (second - first)
     return np.asarray(picture + 0.03 * rng.random() * _noise(rng, size, 1)[..., None], dtype=np.float32)
 
@@ -58,7 +67,14 @@ def cloth(rng: Rng, size: int) -> Picture:
     return np.asarray(picture * (1 + rng.uniform(0.02, 0.2) * fine[..., None]), dtype=np.float32)
 
 
-def _planks(rng: Rng, size: int) -> Picture:
+def cloth_of(rng: Rng, size: int, first: NDArray[np.float32], second: NDArray[np.floating]) -> Picture:
+    """Soft folds between two colours (3,)."""
+    soft = _noise(rng, size, int(rng.integers(2, 4)))
+    mix = 1 / (1 + np.exp(-rng.uniform(1.0, 2.0) * soft))[..., None]
+    return np.asarray(first * mix + second * (1 - mix), dtype=np.float32)
+
+
+def planks(rng: Rng, size: int) -> Picture:
     """Wood: grain stretched along the planks, with dark joints."""
     grain = cv2.resize(noise_map(1)[:, : int(rng.integers(24, 64))], (size, size), interpolation=cv2.INTER_CUBIC).T
     base = np.array([rng.uniform(0.3, 0.8), 0, 0], np.float32)
@@ -86,7 +102,7 @@ def _tiles(rng: Rng, size: int) -> Picture:
 
 def surface(rng: Rng, size: int) -> Picture:
     """A patterned plane seen at an angle: a table, a floor, a tiled wall."""
-    picture = (_planks if rng.random() < 0.5 else _tiles)(rng, size)
+    picture = (planks if rng.random() < 0.5 else _tiles)(rng, size)
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
     spread = rng.uniform(0.25, 1.2)
     moved = (corners - size / 2) * (1.6 + spread * rng.random((4, 2))) + size / 2

@@ -13,7 +13,7 @@ from datamodules.freihand.data import FreiHANDScenes
 from datamodules.freihand.files import FreiHANDPart
 from datamodules.hand_models import find_models
 from datamodules.openhand.generate import generate
-from datamodules.openhand.maker import Recipe
+from datamodules.openhand.maker import Recipe, Style
 from datamodules.openhand.pose_stream import CropCamera, Drawn, PoseStream, ViewCone
 from datamodules.scene import BoolArray, FloatArray, ManoPose, Scene, SceneHand, Scenes, Split
 from datamodules.scene_view import SceneView
@@ -112,6 +112,7 @@ class OpenHandData(HandData):
         root: folder of the pictures; None is one in the user's cache.
         picture_seed: other seeds give other pictures.
         picture_size: side of the pictures, pixels; smaller ones are drawn and read faster.
+        style: "photos" are varied like FreiHAND's, "plain" ones have a calm background and a sentence that names it.
         left: share of left hands among the pictures.
         turn: hands are turned in the picture plane by up to this angle either way, radians.
         tilt: standard deviation of their rotation out of the canonical views, radians.
@@ -136,6 +137,7 @@ class OpenHandData(HandData):
         root: str | os.PathLike[str] | None = None,
         picture_seed: int = 0,
         picture_size: int = 224,
+        style: Style = "photos",
         left: float = 0.5,
         turn: float = ViewCone.turn,
         tilt: float = ViewCone.tilt,
@@ -180,6 +182,7 @@ class OpenHandData(HandData):
             views=views,
             shape_std=shape_std,
             leave_out=self.leave_out,
+            style=style,
         )
         self.root = self.recipe.default_root() if root is None else Path(root).expanduser()
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from datamodules.freihand.writer import Part
 from datamodules.hand_models import TWIN
-from datamodules.openhand.maker import VERSIONS, Maker, Recipe, Shard, write_text
+from datamodules.openhand.maker import PARTS, Maker, Recipe, Shard, write_text
 from zoo.hands.render import Backend
 from zoo.hands.skeleton import RIGHT
 
@@ -47,7 +47,7 @@ class _Work(Dataset[tuple[int, int | None, str]]):
             self._maker.make(shard)
         except OSError as error:
             return 0, error.errno or errno.EIO, str(error)
-        return len(shard.samples) * (len(VERSIONS[shard.part]) if shard.pictures else 0), None, ""
+        return len(shard.samples) * (len(self._maker.recipe.versions(shard.part)) if shard.pictures else 0), None, ""
 
 
 def generate(recipe: Recipe, root: Path, *, workers: int = 0, backend: Backend = "auto", progress: bool = True) -> Path:
@@ -72,17 +72,17 @@ def generate(recipe: Recipe, root: Path, *, workers: int = 0, backend: Backend =
         if recorded:
             _log.warning("%s: %d files are missing or damaged; they are made again.", root, len(wrong))
         maker = Maker(recipe, root, backend)
-        shards = [shard for part in VERSIONS for shard in _plan(maker, part, recorded, wrong)]
+        shards = [shard for part in PARTS for shard in _plan(maker, part, recorded, wrong)]
         _check_space(recipe, root, shards)
         _make(recipe, maker, shards, workers, progress)
-        for part in VERSIONS:
+        for part in PARTS:
             maker.finish(part)
         write_text(root / RECORD, json.dumps({"recipe": recipe.described(), "files": sizes(root)}))
     return root
 
 
 def _make(recipe: Recipe, maker: Maker, shards: list[Shard], workers: int, progress: bool) -> None:
-    total = sum(len(s.samples) * len(VERSIONS[s.part]) for s in shards if s.pictures)
+    total = sum(len(s.samples) * len(recipe.versions(s.part)) for s in shards if s.pictures)
     threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     backend = maker.studios[RIGHT].backend
     work = _Work((lambda: maker) if not workers else _Builder(recipe, maker.root, backend), shards)
@@ -131,7 +131,7 @@ def _plan(maker: Maker, part: Part, recorded: dict[str, int], wrong: set[str]) -
 
 def sizes(root: Path) -> dict[str, int]:
     """Size in bytes of every file of the dataset, by its path in it."""
-    folders = [root, *(root / part / kind for part in VERSIONS for kind in ("rgb", "mask"))]
+    folders = [root, *(root / part / kind for part in PARTS for kind in ("rgb", "mask"))]
     found = {}
     for folder in folders:
         for entry in os.scandir(folder) if folder.is_dir() else ():
@@ -162,7 +162,7 @@ def _claim(recipe: Recipe, root: Path) -> dict[str, int]:
         return {}
     except (ValueError, KeyError, TypeError):
         _log.warning("%s is damaged; the dataset is made again.", path)
-        for part in VERSIONS:
+        for part in PARTS:
             for label in root.glob(f"{part}_*.json"):
                 label.unlink()
         write_text(path, json.dumps({"recipe": recipe.described(), "files": {}}))
@@ -179,7 +179,7 @@ def _claim(recipe: Recipe, root: Path) -> dict[str, int]:
 
 
 def _check_space(recipe: Recipe, root: Path, shards: list[Shard]) -> None:
-    pictures = sum(len(s.samples) * (len(VERSIONS[s.part]) + 1) for s in shards if s.pictures)
+    pictures = sum(len(s.samples) * (len(recipe.versions(s.part)) + 1) for s in shards if s.pictures)
     need = int(pictures * PICTURE_BYTES * (recipe.size / 224) ** 2) + LABEL_BYTES * sum(len(s.samples) for s in shards)
     free = shutil.disk_usage(root).free
     if need > free:

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -20,9 +20,17 @@ from zoo.hands.skeleton import LEFT, RIGHT
 
 MADE_BY = 1  # raise it whenever the same recipe gives other files
 SHARD = 16
-VERSIONS: dict[Part, tuple[Version, ...]] = {"training": ("gs", "hom", "sample", "auto"), "evaluation": ("real",)}
+PARTS: tuple[Part, ...] = ("training", "evaluation")
+Style = Literal["photos", "plain"]
+VERSIONS: dict[Style, dict[Part, tuple[Version, ...]]] = {
+    "photos": {"training": ("gs", "hom", "sample", "auto"), "evaluation": ("real",)},
+    "plain": {"training": ("plain",) * 4, "evaluation": ("plain",)},
+}
 STREAMS: dict[Part, int] = {"training": 3, "evaluation": 4}
-CAMERA = CropCamera(distance=(0.4, 1.1), off_axis=0.03, fill=(0.35, 0.68), shift=0.1)
+CAMERAS: dict[Style, CropCamera] = {
+    "photos": CropCamera(distance=(0.4, 1.1), off_axis=0.03, fill=(0.35, 0.68), shift=0.1),
+    "plain": CropCamera(distance=(0.4, 1.1), off_axis=0.03, fill=(0.5, 0.8), shift=0.08),
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Recipe:
         views: see `ViewCone`.
         shape_std: standard deviation of the ten shape numbers.
         leave_out: gestures that do not occur.
+        style: "photos" look like FreiHAND's; "plain" ones show a calm background and come with a sentence.
     """
 
     samples: int
@@ -52,6 +61,7 @@ class Recipe:
     views: tuple[float, float, float, float] = ViewCone.views
     shape_std: float = 1.0
     leave_out: tuple[str, ...] = ()
+    style: Style = "photos"
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.eval_samples < 1 or self.size < 32 or not 0 <= self.left <= 1:
@@ -66,7 +76,14 @@ class Recipe:
 
     def described(self) -> dict[str, Any]:
         """What the record says; equal for equal files."""
-        return json.loads(json.dumps({"made_by": MADE_BY, **asdict(self)}))
+        said = {"made_by": MADE_BY, **asdict(self)}
+        if self.style == "photos":
+            del said["style"]  # datasets made before there were styles are theirs
+        return json.loads(json.dumps(said))
+
+    def versions(self, part: Part) -> tuple[Version, ...]:
+        """Treatments of the pictures of each hand."""
+        return VERSIONS[self.style][part]
 
     def default_root(self) -> Path:
         """A folder of this recipe's own in the user's cache."""
@@ -101,14 +118,24 @@ class Maker:
         prior = PosePrior(leave_out=recipe.leave_out)
         self.streams = {
             part: PoseStream(
-                hands[RIGHT], prior, recipe.size, recipe.seed, stream, cone, CAMERA, recipe.shape_std, solid=True
+                hands[RIGHT],
+                prior,
+                recipe.size,
+                recipe.seed,
+                stream,
+                cone,
+                CAMERAS[recipe.style],
+                recipe.shape_std,
+                solid=True,
             )
             for part, stream in STREAMS.items()
         }
 
     def writer(self, part: Part) -> FreiHANDWriter:
         """The writer of a part."""
-        return FreiHANDWriter(self.root, part, self.recipe.count(part), versions=len(VERSIONS[part]), shard=SHARD)
+        return FreiHANDWriter(
+            self.root, part, self.recipe.count(part), versions=len(self.recipe.versions(part)), shard=SHARD
+        )
 
     def ranges(self, part: Part) -> list[range]:
         """The samples of each shard of a part."""
@@ -146,7 +173,7 @@ class Maker:
                 vertices[i],
                 joints[i],
                 intrinsics[i],
-                VERSIONS[part],
+                self.recipe.versions(part),
                 self._rng(part, sample, 1),
             )
             for i, sample in enumerate(samples)
@@ -154,7 +181,8 @@ class Maker:
         ]
         images = zip(*(made.images for made in sittings), strict=True)
         masks = [made.mask for made in sittings] if part == "training" and pictures else None
-        self.writer(part).write(samples, labels, images, masks)
+        captions = zip(*(made.captions for made in sittings), strict=True) if self.recipe.style == "plain" else None
+        self.writer(part).write(samples, labels, images, masks, captions)
 
     def finish(self, part: Part) -> None:
         """Joins the labels of a part once its shards are written."""

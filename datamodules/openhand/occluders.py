@@ -14,6 +14,7 @@ class Solid(NamedTuple):
 
     vertices: Floats  # (v, 3) metres
     faces: Ints  # (f, 3)
+    kind: str = "thing"  # its name
 
 
 def lathe(profile: Floats, segments: int = 20) -> Solid:
@@ -54,16 +55,17 @@ def solid(rng: np.random.Generator) -> Solid:
     kind = rng.choice(["can", "bottle", "ball", "box", "pen", "cup"], p=[0.22, 0.16, 0.16, 0.2, 0.16, 0.1])
     radius, height = rng.uniform(0.015, 0.035), rng.uniform(0.07, 0.2)
     if kind == "box":
-        return box(np.array([rng.uniform(0.02, 0.06), rng.uniform(0.01, 0.05), rng.uniform(0.06, 0.18)]))
+        size = np.array([rng.uniform(0.02, 0.06), rng.uniform(0.01, 0.05), rng.uniform(0.06, 0.18)])
+        return box(size)._replace(kind="box")
     if kind == "ball":
         turn = np.linspace(0.02, np.pi - 0.02, 10)
         stretch = rng.uniform(0.8, 1.4)
         ball = np.stack([np.sin(turn), -stretch * np.cos(turn)], 1) * rng.uniform(0.018, 0.035)
-        return lathe(ball.astype(np.float32))
+        return lathe(ball.astype(np.float32))._replace(kind="ball")
     if kind == "pen":
         r, tall = rng.uniform(0.003, 0.007), rng.uniform(0.11, 0.18)
         pen = np.array([[0.001, -tall / 2], [r, -tall / 2 + 0.012], [r, tall / 2]])
-        return lathe(pen.astype(np.float32), segments=10)
+        return lathe(pen.astype(np.float32), segments=10)._replace(kind="pen")
     if kind == "bottle":
         neck = rng.uniform(0.25, 0.5) * radius
         profile = [[radius, -0.5], [radius, 0.15], [neck, 0.32], [neck, 0.5]]
@@ -72,7 +74,7 @@ def solid(rng: np.random.Generator) -> Solid:
         height = rng.uniform(0.08, 0.12)
     else:
         profile = [[0.95 * radius, -0.5], [radius, -0.47], [radius, 0.47], [0.95 * radius, 0.5]]
-    return lathe((np.array(profile) * np.array([1, height])).astype(np.float32))
+    return lathe((np.array(profile) * np.array([1, height])).astype(np.float32))._replace(kind=str(kind))
 
 
 def _frame(axis: Floats, rng: np.random.Generator) -> Floats:
@@ -96,7 +98,7 @@ def held(joints: Floats, rng: np.random.Generator) -> Solid:
     across = joints[5] - joints[17] + rng.normal(0, 0.012, 3)
     frame = _frame(across, rng)
     along = rng.uniform(-0.25, 0.25) * np.ptp(thing.vertices[:, 2])
-    return Solid((thing.vertices @ frame.T + hollow + frame[:, 2] * along).astype(np.float32), thing.faces)
+    return thing._replace(vertices=(thing.vertices @ frame.T + hollow + frame[:, 2] * along).astype(np.float32))
 
 
 def in_front(joints: Floats, rng: np.random.Generator) -> Solid:
@@ -106,4 +108,4 @@ def in_front(joints: Floats, rng: np.random.Generator) -> Solid:
     nearest = float(joints[:, 2].min())
     place = target * (nearest - rng.uniform(0.03, 0.12)) / target[2]
     frame = _frame(rng.normal(size=3).astype(np.float32), rng)
-    return Solid((0.9 * thing.vertices @ frame.T + place).astype(np.float32), thing.faces)
+    return thing._replace(vertices=(0.9 * thing.vertices @ frame.T + place).astype(np.float32))

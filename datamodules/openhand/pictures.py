@@ -12,6 +12,7 @@ from datamodules.openhand.appearance import ARM, CLOTH, THING, Bones, Look, Pain
 from datamodules.openhand.backgrounds import Picture, Rng, background, green_screen
 from datamodules.openhand.forearm import boundary_loop, grow
 from datamodules.openhand.occluders import Solid, held, in_front
+from datamodules.openhand.plain import caption, described_person, plain_background
 from datamodules.openhand.shading import Lamps, Mesh, Seen, draw_lamps, see, shade
 from zoo.hands.model import HandModel
 from zoo.hands.render import Backend
@@ -19,7 +20,7 @@ from zoo.hands.skeleton import LEFT
 
 Floats = NDArray[np.floating]
 Bytes = NDArray[np.uint8]
-Version = Literal["gs", "hom", "sample", "auto", "real"]
+Version = Literal["gs", "hom", "sample", "auto", "real", "plain"]
 GRAIN = 64  # pixels that the noise map is larger than a picture
 MOST_HIDDEN = 0.45  # share of the hand's pixels that a thing may cover
 
@@ -47,7 +48,9 @@ class Studio:
         self.palmar = palm_side(self.rest, self.faces, self.parts, self.skeleton)
         self.loop = boundary_loop(self.faces)
 
-    def arrange(self, vertices: Floats, joints: Floats, intrinsics: Floats, rng: Rng) -> tuple[Seen, NDArray[np.bool_]]:
+    def arrange(
+        self, vertices: Floats, joints: Floats, intrinsics: Floats, rng: Rng, *, front: bool = True
+    ) -> "Arranged":
         """Puts an arm, and at times a thing, to a hand, and looks at it.
 
         Args:
@@ -55,9 +58,7 @@ class Studio:
             joints: (21, 3) metres, camera frame.
             intrinsics: (3, 3) pixels.
             rng: draws what there is.
-
-        Returns:
-            What is seen, and the mask (h, w) of the hand without its arm.
+            front: whether things may stand between the camera and the hand.
         """
         sleeve = rng.uniform(0.015, 0.13) if rng.random() < 0.55 else 1.0
         arm = grow(vertices, self.rest, self.loop, rng, bare=sleeve)
@@ -69,13 +70,13 @@ class Studio:
             np.concatenate([self.parts, np.where(arm.cloth, CLOTH, ARM)]),
         )
         draw = rng.random()
-        thing = held(joints, rng) if draw < 0.28 else in_front(joints, rng) if draw < 0.40 else None
+        thing = held(joints, rng) if draw < 0.28 else in_front(joints, rng) if front and draw < 0.40 else None
         seen = see(hand, intrinsics, self.size, self.backend)
         if thing is not None:
             with_thing = see(_add(hand, thing), intrinsics, self.size, self.backend)
             if _hand(with_thing).sum() > (1 - MOST_HIDDEN) * _hand(seen).sum():
-                seen = with_thing
-        return seen, _hand(seen)
+                return Arranged(with_thing, _hand(with_thing), thing.kind)
+        return Arranged(seen, _hand(seen), None)
 
     def paint(self, seen: Seen, look: Look) -> Painted:
         """Colours what is seen."""
@@ -88,6 +89,15 @@ class Studio:
         if version in ("sample", "auto"):
             picture = _recolour(picture, rng, 0.16 if version == "sample" else 0.05)
         return lens(picture, rng)
+
+    def portray(self, stage: "Arranged", joints: Floats, intrinsics: Floats, rng: Rng) -> tuple[Bytes, str]:
+        """Someone's hand before a calm background: (h, w, 3) RGB, and the sentence that says so."""
+        look, skin, tone = described_person(rng)
+        behind, place = plain_background(rng, self.size)
+        picture = self.compose(stage.seen, self.paint(stage.seen, look), intrinsics, behind, rng)
+        thing = None if stage.thing is None else f"{tone} {stage.thing}"
+        text = caption(joints, self.side, skin, thing, place, rng)
+        return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8), text
 
     def compose(
         self,
@@ -206,11 +216,20 @@ def _smear(picture: Floats, length: float, angle: float) -> Floats:
     return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()), dtype=np.float32)
 
 
+class Arranged(NamedTuple):
+    """A hand with an arm, and at times a thing."""
+
+    seen: Seen
+    mask: NDArray[np.bool_]  # (h, w) the visible hand, without arm and thing
+    thing: str | None  # its name
+
+
 class Sitting(NamedTuple):
     """The pictures of one hand."""
 
     images: tuple[Bytes, ...]  # (h, w, 3) RGB, one a version
     mask: NDArray[np.bool_]  # (h, w) the visible hand, without arm and things
+    captions: tuple[str, ...] = ()  # one a version, of plain ones
 
 
 def sitting(
@@ -223,14 +242,19 @@ def sitting(
         vertices: (778, 3) metres, camera frame.
         joints: (21, 3) metres, camera frame.
         intrinsics: (3, 3) pixels.
-        versions: treatments, in order: green screen, two kinds of recolouring, real.
+        versions: treatments, in order: green screen, two kinds of recolouring, real; or all "plain", each of which
+            is another person before another background.
         rng: decides everything else.
     """
-    seen, mask = studio.arrange(vertices, joints, intrinsics, rng)
+    stage = studio.arrange(vertices, joints, intrinsics, rng, front="plain" not in versions)
+    if "plain" in versions:
+        images, captions = zip(*(studio.portray(stage, joints, intrinsics, rng) for _ in versions), strict=True)
+        return Sitting(images, stage.mask, captions)
+    seen, mask, _ = stage
     painted = studio.paint(seen, draw_look(rng))
-    images = []
+    pictures = []
     for version in versions:
         # A recoloured sample keeps neither the person nor the colours.
         own = studio.paint(seen, draw_look(rng)) if version == "sample" else painted
-        images.append(studio.photograph(seen, own, intrinsics, version, rng))
-    return Sitting(tuple(images), mask)
+        pictures.append(studio.photograph(seen, own, intrinsics, version, rng))
+    return Sitting(tuple(pictures), mask)

@@ -135,6 +135,7 @@ class ZooCLI(LightningCLI):
                 f"{self.model_name} reads {self.model.rows}, but {self.data_name} gives {self.datamodule.rows}. Give "
                 f"--data.rows {self.model.rows} where the dataset has them, or another --data."
             )
+        self.datamodule.meshes = getattr(self.model, "meshes", False)
         if self.ckpt is not None and self.ckpt.is_dir():
             start_from(self.model, self.ckpt, learns=self.command == "fit")
         elif self.ckpt is not None:

@@ -33,6 +33,7 @@ class DualUNet(Denoiser):
         scale: Factor on what the copy adds; one number, or one for each skip connection and one for the middle.
         hint: Channels of the convolutions that read the mesh image; each step halves its sides.
         checkpointing: Whether gradients recompute the copy's blocks instead of keeping their activations.
+        checkpoint_base: The same for the base's decoder.
     """
 
     prediction = "eps"
@@ -44,6 +45,7 @@ class DualUNet(Denoiser):
         scale: Scale = 1.0,
         hint: Sequence[int] = (16, 32, 96, 256),
         checkpointing: bool = False,
+        checkpoint_base: bool = False,
     ) -> None:
         from diffusers import ControlNetModel  # takes seconds to load
 
@@ -56,6 +58,8 @@ class DualUNet(Denoiser):
         set_attention(self.guide, base.attention)
         if checkpointing:
             self.guide.enable_gradient_checkpointing()
+        if checkpoint_base:
+            base.net.enable_gradient_checkpointing()
         self.guide_local = deepcopy(self.guide) if separate else None
         self.scales = self._scales(scale)
 

@@ -136,7 +136,9 @@ def read_tokens(condition: Condition, attention: str) -> tuple[Tensor, Tensor | 
     if condition.mask is None:
         return condition.tokens, None
     if attention == "xformers":
-        raise ValueError("Attention to masked tokens does not work with xformers here. Set --model.attention sdpa.")
+        raise ValueError(
+            "Attention to masked tokens does not work with xformers here. Set --model.unet.attention sdpa."
+        )
     return condition.tokens, (~condition.mask).to(condition.tokens.dtype)[:, None] * -10000.0
 
 

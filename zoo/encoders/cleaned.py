@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import ftfy
 
@@ -31,11 +32,8 @@ class Cleaned:
         """The place in the given text of a place in the clean one."""
         return Span(self.origin[span.start].start, self.origin[span.end - 1].end)
 
-    def covered(self, span: Span) -> list[int]:
-        """Which characters of the clean text stand for any of a place in the given one."""
-        return [i for i, (start, end) in enumerate(self.origin) if start < span.end and span.start < end]
 
-
+@lru_cache(maxsize=4096)
 def clean(text: str) -> Cleaned:
     """Cleans a text as open_clip's tokenizer does and keeps account of its characters."""
     characters: list[tuple[str, Span]] = []

@@ -67,7 +67,7 @@ class LatentCodec(nn.Module, ABC):
         """SHA-256 of the weights and the scale."""
         return fingerprint(self, self.scale)
 
-    def _sliced(self, images: Images) -> tuple[Images, ...]:
+    def _sliced(self, images: Images) -> tuple[Tensor, ...]:
         height, width = images.shape[-2:]
         if height % self.factor or width % self.factor:
             raise ValueError(

@@ -7,16 +7,15 @@ from typing import NamedTuple
 
 from zoo.encoders.spans import HandTagger, Span
 
-# what the released code of AttentionHand counts besides gerunds (methods 2.3)
+# what the released code of AttentionHand counts besides gerunds
 RELEASED_WORDS = frozenset({"hand", "hands", "gesture", "finger", "fingers"})
 # ends like a gerund, but is a noun, a pronoun or a preposition in nearly every caption
-NO_GERUNDS = frozenset(
-    """
-    thing nothing something anything everything string spring bring swing sling sting cling fling awning evening
-    morning ceiling building clothing during railing wedding painting pudding earring frosting icing topping lightning
-    herring sibling darling duckling dumpling stocking
-    """.split()
-)
+_NO_GERUNDS = """
+thing nothing something anything everything string spring bring swing sling sting cling fling awning evening
+morning ceiling building clothing during railing wedding painting pudding earring frosting icing topping lightning
+herring sibling darling duckling dumpling stocking
+"""
+NO_GERUNDS = frozenset(_NO_GERUNDS.split())
 
 
 class Word(NamedTuple):

@@ -6,25 +6,23 @@ from functools import lru_cache
 
 from zoo.encoders.spans import HandTagger, Span
 
-NOUNS = tuple(
-    """
-    hand hands finger fingers fingertip fingertips fingernail fingernails forefinger forefingers pinky pinkies pinkie
-    thumb thumbs palm palms fist fists wrist wrists knuckle knuckles gesture gestures handshake handshakes
-    """.split()
-)
+_NOUNS = """
+hand hands finger fingers fingertip fingertips fingernail fingernails forefinger forefingers pinky pinkies pinkie
+thumb thumbs palm palms fist fists wrist wrists knuckle knuckles gesture gestures handshake handshakes
+"""
+NOUNS = tuple(_NOUNS.split())
 
 # All forms of each verb but those that captions use as nouns or adjectives: a wave, a type of, a sharp point, cut
 # fruit, the press, a ski lift, written on.
-VERBS = tuple(
-    """
-    hold holds holding held take takes taking took taken grab grabs grabbing grabbed grasp grasps grasping grasped
-    grip grips gripping gripped carry carries carrying carried touch touches touching touched pointing waving waved
-    clap claps clapping clapped pinch pinches pinching pinched catch catches catching caught
-    throw throws throwing threw thrown lifting lifted push pushes pushing pushed pull pulls pulling pulled
-    pressing pressed typing typed write writes writing wrote cutting pour pours pouring poured
-    hug hugs hugging hugged shake shakes shaking shook gesturing gestured
-    """.split()
-)
+_VERBS = """
+hold holds holding held take takes taking took taken grab grabs grabbing grabbed grasp grasps grasping grasped
+grip grips gripping gripped carry carries carrying carried touch touches touching touched pointing waving waved
+clap claps clapping clapped pinch pinches pinching pinched catch catches catching caught
+throw throws throwing threw thrown lifting lifted push pushes pushing pushed pull pulls pulling pulled
+pressing pressed typing typed write writes writing wrote cutting pour pours pouring poured
+hug hugs hugging hugged shake shakes shaking shook gesturing gestured
+"""
+VERBS = tuple(_VERBS.split())
 
 # Regular expressions in which a space is any run of spaces and hyphens. Whole words only.
 EXCLUSIONS = (

@@ -115,11 +115,11 @@ class ExactTokens(HandTokens):
 
 @dataclass(frozen=True)
 class ReleasedTokens(HandTokens):
-    """What the released code of AttentionHand attends to (methods 2.4, D3 and D10).
+    """What the released code of AttentionHand attends to.
 
     It takes a word's number among NLTK's words for the position of its token and drops the start token from the maps,
-    so it attends to one token before the hand word where every word is one token. The first word, and any text without a
-    hand word, becomes number -1, which is the last map: that of the last position before the final one.
+    so where every word is one token it attends to the token before the hand word. The first word, and any text without
+    a hand word, becomes number -1, which is the last map: that of the last position before the final one.
 
     Args:
         grammar: What splits the text and knows gerunds. `Nltk` is the released code's; `Suffix` comes close without it.

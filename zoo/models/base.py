@@ -7,16 +7,41 @@ from typing import Any, ClassVar, Literal
 import torch
 from lightning.pytorch import LightningModule
 
-from zoo.batch import Given, Hands
+from zoo.batch import Asked, Given, Hands
 from zoo.guidance.base import Guidance
 from zoo.hands.model import HandModel
+from zoo.samplers.base import Sampler
+from zoo.shapes import Images
 
 
 class Method(LightningModule, ABC):
-    """A method of the zoo: trains on `HandBatch`, samples `Hands`."""
+    """A method of the zoo."""
 
+    rows: ClassVar[Literal["hands", "scenes"]]  # what it reads: `HandBatch` or `SceneBatch`
+    seed: int = 0
+
+    def on_fit_start(self) -> None:
+        self.seed = torch.initial_seed()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """What a step draws depends on its number alone, so that a resumed run repeats the uninterrupted one."""
+        torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps objects out of checkpoints, which are read with weights_only.
+
+        The command line stores how a model is built as plain words and numbers; a model built in Python from its
+        parts has none, so its checkpoint resumes into a model that is built the same way.
+        """
+        if not _plain(checkpoint.get("hyper_parameters")):
+            del checkpoint["hyper_parameters"]
+
+
+class HandMethod(Method):
+    """Trains on `HandBatch`, samples `Hands`."""
+
+    rows = "hands"
     hand: HandModel  # whose faces and joints its meshes have
-    rows: ClassVar[Literal["hands", "scenes"]] = "hands"  # what it reads: `HandBatch` or `SceneBatch`
 
     @abstractmethod
     def sample(
@@ -37,14 +62,32 @@ class Method(LightningModule, ABC):
             guidance: What samples shall agree with besides; comes after the model's own.
         """
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps objects out of checkpoints, which are read with weights_only.
 
-        The command line stores how a model is built as plain words and numbers; a model built in Python from its
-        parts has none, so its checkpoint resumes into a model that is built the same way.
+class PictureMethod(Method):
+    """Trains on `SceneBatch`, samples pictures."""
+
+    rows = "scenes"
+    meshes: ClassVar[bool] = False  # whether it looks at pictures of meshes
+    size: int  # side of its pictures, pixels
+
+    @abstractmethod
+    def sample(
+        self,
+        asked: Asked,
+        seeds: Sequence[int],
+        sampler: Sampler | None = None,
+        scale: float | None = None,
+        guidance: Sequence[Guidance] = (),
+    ) -> Images:
+        """Pictures, RGB in [0, 1].
+
+        Args:
+            asked: What they shall show.
+            seeds: One a row. A row depends on its own seed and on nothing else of the batch.
+            sampler: The model's own when None.
+            scale: Of classifier-free guidance; the model's own when None.
+            guidance: Comes after the model's own.
         """
-        if not _plain(checkpoint.get("hyper_parameters")):
-            del checkpoint["hyper_parameters"]
 
 
 def _plain(value: object) -> bool:

@@ -23,7 +23,7 @@ from zoo.guidance.base import Diverged, Guidance, guided
 from zoo.hands.model import HandModel
 from zoo.hands.openhand import OpenHand
 from zoo.losses import MeshLosses, face_edges
-from zoo.models.base import Method
+from zoo.models.base import HandMethod
 from zoo.models.schedule import warm_cosine
 from zoo.samplers.base import Sampler
 from zoo.samplers.ddim import DDIM
@@ -36,7 +36,7 @@ def _adamw(parameters: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01)
 
 
-class HHMR(Method):
+class HHMR(HandMethod):
     """Diffuses the 778 vertices of a hand, relative to its wrist, in the frame of the camera.
 
     Args:
@@ -92,14 +92,10 @@ class HHMR(Method):
         self.mapper_loss, self.denoised = mapper_loss, denoised
         self.readout = Readout(conditioner.conditioners[0].dim) if mapper_loss else None
         self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
-        self.seed = 0
 
     def normalized(self, vertices: Vertices) -> Vertices:
         """Metres in the camera frame to the diffused signal."""
         return (vertices - self.hand.regress(vertices)[:, :1]) / self.scale
-
-    def on_fit_start(self) -> None:
-        self.seed = torch.initial_seed()
 
     def check_mesh(self, vertices: Vertices) -> None:
         """Refuses meshes of another topology, on which every loss would be wrong without any error."""
@@ -121,8 +117,7 @@ class HHMR(Method):
     def on_train_batch_start(self, batch: HandBatch, batch_idx: int) -> None:
         if batch_idx == 0 and batch["has_mesh"].any():
             self.check_mesh(batch["vertices"][batch["has_mesh"]])
-        # What a step draws depends on its number alone, so that a resumed run repeats the uninterrupted one.
-        torch.manual_seed(hash((self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)))
+        super().on_train_batch_start(batch, batch_idx)
 
     def training_step(self, batch: HandBatch, batch_idx: int) -> Scalar:
         rows = len(batch["vertices"]) if self.denoised is None else min(len(batch["vertices"]), self.denoised)

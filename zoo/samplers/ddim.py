@@ -8,6 +8,7 @@ import torch
 
 from zoo.diffusion import Denoise, NoiseSchedule, Spacing
 from zoo.samplers.base import Sampler
+from zoo.samplers.noise import Source, normal_like
 from zoo.shapes import Signal
 
 
@@ -28,9 +29,7 @@ class DDIM(Sampler):
     spacing: Spacing = "trailing"
     offset: int = 0
 
-    def __call__(
-        self, denoise: Denoise, noise: Signal, schedule: NoiseSchedule, generator: torch.Generator | None = None
-    ) -> Signal:
+    def __call__(self, denoise: Denoise, noise: Signal, schedule: NoiseSchedule, generator: Source = None) -> Signal:
         x = noise
         times = schedule.times(self.steps, self.spacing, self.offset)
         clock = torch.tensor(times, device=x.device)[:, None].expand(-1, len(x))
@@ -39,7 +38,7 @@ class DDIM(Sampler):
             x0, x = denoise(x, now)
             x = on_x0 * x0 + on_x * x
             if sigma > 0:
-                x = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+                x = x + sigma * normal_like(x, generator)
         return x
 
 

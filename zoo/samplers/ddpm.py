@@ -9,6 +9,7 @@ import torch
 
 from zoo.diffusion import Denoise, NoiseSchedule, posterior_step
 from zoo.samplers.base import Sampler
+from zoo.samplers.noise import Source, normal_like
 from zoo.shapes import Signal
 
 
@@ -24,9 +25,7 @@ class DDPM(Sampler):
     steps: int | None = None
     variance: Literal["posterior", "beta"] = "posterior"
 
-    def __call__(
-        self, denoise: Denoise, noise: Signal, schedule: NoiseSchedule, generator: torch.Generator | None = None
-    ) -> Signal:
+    def __call__(self, denoise: Denoise, noise: Signal, schedule: NoiseSchedule, generator: Source = None) -> Signal:
         x = noise
         times = schedule.times(schedule.steps if self.steps is None else self.steps)
         clock = torch.tensor(times, device=x.device)[:, None].expand(-1, len(x))
@@ -37,5 +36,5 @@ class DDPM(Sampler):
             if before >= 0:
                 if self.variance == "beta":
                     variance = 1 - schedule.table[t] / schedule.table[before]
-                x = x + math.sqrt(variance) * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+                x = x + math.sqrt(variance) * normal_like(x, generator)
         return x

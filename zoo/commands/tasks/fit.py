@@ -16,7 +16,7 @@ from zoo.commands.tasks.photos import read_photo, size_of
 from zoo.commands.tasks.task import Outcome, Task
 from zoo.guidance import AlignedGradient, JointsAt, Operator, PixelsAt
 from zoo.hands.camera import project
-from zoo.models.base import Method
+from zoo.models.base import HandMethod
 from zoo.registry import UsageError
 
 NEAREST = 0.02  # metres; a hand placed nearer than this to the camera did not fit
@@ -39,7 +39,7 @@ class Fit(Task):
 
     def __init__(
         self,
-        method: Method,
+        method: HandMethod,
         n: int = 1,
         guide: float = 1.0,
         *,

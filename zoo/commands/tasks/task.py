@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.batch import Given, Hands
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.guidance.base import Diverged, Guidance
-from zoo.models.base import Method
+from zoo.models.base import HandMethod
 from zoo.shapes import Float, Joints, Vertices
 
 
@@ -48,7 +48,7 @@ class Task(ABC):
         guide: Strength of the guidance; 1 is usual, 0 none.
     """
 
-    def __init__(self, method: Method, n: int = 1, guide: float = 1.0) -> None:
+    def __init__(self, method: HandMethod, n: int = 1, guide: float = 1.0) -> None:
         self.method, self.n, self.guide = method, n, guide
 
     @abstractmethod
