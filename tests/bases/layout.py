@@ -32,7 +32,9 @@ def unet_state(net, prefix="model.diffusion_model."):
 def guide_state(net, prefix="control_model."):
     layers = net.config.layers_per_block
     state = {guide_name(key, layers): value for key, value in net.state_dict().items()}
-    _agree(convert_controlnet_checkpoint({f"control_model.{key}": value for key, value in state.items()}, net.config), net)
+    _agree(
+        convert_controlnet_checkpoint({f"control_model.{key}": value for key, value in state.items()}, net.config), net
+    )
     return {prefix + key: value for key, value in state.items()}
 
 

@@ -105,7 +105,10 @@ def test_what_is_missing_unexpected_and_of_another_shape_is_listed(tmp_path, bas
     file = open_original(saved(tmp_path / "a.ckpt", state))
     with pytest.raises(Misfit, match=r"U-Net: 1 missing \(middle_block\.0\.in_layers\.0\.weight\)") as caught:
         base_of(file)
-    for told in ("1 unexpected (input_blocks.1.0.skip.weight)", "encoder.conv_in.weight [32, 1, 3, 3] for [32, 3, 3, 3]"):
+    for told in (
+        "1 unexpected (input_blocks.1.0.skip.weight)",
+        "encoder.conv_in.weight [32, 1, 3, 3] for [32, 3, 3, 3]",
+    ):
         assert told in str(caught.value)
     with pytest.raises(Misfit, match=r"guidance copy: 1 missing \(zero_convs\.2\.0\.bias\)"):
         guide_of(file)

@@ -3,6 +3,7 @@
 import pickle
 import re
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,14 +26,13 @@ class Tensors(NamedTuple):
 class Inert:
     """Stands for an object that a checkpoint pickled; takes whatever it is given and does nothing."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> "Inert":
-        return super().__new__(cls)
+    def __new__(cls, *args: object, **kwargs: object) -> Any:
+        # PyTorch's reader puts items into nothing but dictionaries of its own kinds
+        return OrderedDict() if "dict" in cls.__name__.lower() else super().__new__(cls)
 
     def __init__(self, *args: object, **kwargs: object) -> None: ...
 
     def __setstate__(self, state: object) -> None: ...
-
-    def __setitem__(self, key: object, value: object) -> None: ...
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -69,7 +69,7 @@ def _pickled(path: Path) -> Tensors:
             # Lightning's checkpoints hold callbacks and settings beside the tensors. For each class that PyTorch does
             # not know, its restricted reader is handed an inert one: nothing of the class itself is looked up.
             left = tuple(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
-            inert: list[Any] = [(type("Inert", (Inert,), {}), name) for name in left]
+            inert: list[Any] = [(type(name, (Inert,), {}), name) for name in left]
             with torch.serialization.safe_globals(inert):
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can raise nearly anything
