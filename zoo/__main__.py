@@ -17,6 +17,7 @@ OWN = {
     "doctor": "what works on this machine, and how to fix what does not",
     "data": "synth, check or draw a dataset",
     "evaluate": "score a file of predictions by a dataset's official protocol",
+    "score": "score a folder of made pictures against one of real ones: FID, KID, FID-H, KID-H, CLIP score",
     "sample": "generate, complete, reconstruct or fit hands",
     "bench": "measured speed against other implementations, and the tables of the paper",
     "convert": "weights of latent diffusion to and from the layouts of other software",

@@ -14,7 +14,7 @@ def spare(memory: Memory, dual: DualUNet, codec: LatentCodec) -> bool:
     """Arranges the parts for a budget; whether both branches may go through the network at once.
 
     `mid` recomputes the copy's activations, codes pictures one by one and takes one branch after the other; `low` also
-    keeps the frozen U-Net in bfloat16.
+    keeps the frozen U-Net in bfloat16 and recomputes what its decoder keeps for the gradient.
 
     Args:
         memory: The budget.
@@ -29,4 +29,5 @@ def spare(memory: Memory, dual: DualUNet, codec: LatentCodec) -> bool:
             guide.enable_gradient_checkpointing()
     if memory == "low":
         dual.base.to(torch.bfloat16)
+        dual.base.net.enable_gradient_checkpointing()
     return False
