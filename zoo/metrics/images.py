@@ -34,7 +34,7 @@ class SetDistance(Metric, ABC):
     made_count: Tensor
 
     def __init__(self, extractor: Extractor) -> None:
-        super().__init__()
+        super().__init__(compute_with_cache=False)  # `add` does not empty the cache
         self.extractor = extractor
 
     @abstractmethod
