@@ -2,9 +2,12 @@
 
 import json
 
+import open_clip
 import pytest
+from safetensors.torch import save_file
 
 from tests.metrics.noisy_pictures import blobs
+from tests.metrics.test_clip_score import SMALL
 from tests.metrics.test_picture_folder import written
 from zoo.__main__ import main
 from zoo.commands.score import _prompts
@@ -33,6 +36,20 @@ def test_numbers_come_with_their_rules_and_bad_files_are_told(words, tmp_path, c
     assert "3 real, 3 made" in said
     assert "1 made files could not be read and are left out, the first: x.png" in said
     assert (tmp_path / "out" / "scores.txt").read_text().strip() in said
+
+
+def test_texts_and_a_clip_of_ones_own_give_the_clip_score(words, tmp_path, capsys):
+    model = open_clip.CLIP(**SMALL)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, tmp_path / "small.safetensors")
+    (tmp_path / "small.json").write_text(json.dumps(SMALL))
+    (tmp_path / "texts.json").write_text(json.dumps({f"{row:03d}.png": "a hand" for row in range(5)}))
+    clip = ["--clip", str(tmp_path / "small.json"), "--clip_weights", str(tmp_path / "small.safetensors")]
+    assert main([*words, *clip, "--prompts", str(tmp_path / "texts.json")]) == 0, capsys.readouterr()
+    assert 0 <= json.loads((tmp_path / "out" / "metrics.json").read_text())["clip_score/small"] <= 100
+    assert "mean over 5 pictures with their texts" in capsys.readouterr().out
+    (tmp_path / "texts.json").write_text(json.dumps({"000.png": "a hand"}))
+    assert main([*words, *clip, "--prompts", str(tmp_path / "texts.json")]) == 1
+    assert "There is no text for 001.png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

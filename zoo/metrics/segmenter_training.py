@@ -27,7 +27,7 @@ class Progress(NamedTuple):
 def train_segmenter(
     images: RawImages,
     masks: RawMasks,
-    steps: int = 1500,
+    steps: int = 1200,
     *,
     batch: int = 16,
     lr: float = 4e-3,
