@@ -57,7 +57,7 @@ class SetDistance(Metric, ABC):
 
     def _said(self, what: str) -> str:
         real, made = self.counts()
-        return f"{what}; {real} real, {made} made; {self.extractor.about}"
+        return f"{what}; {real} real, {made} made; {self.extractor.about.rstrip('.')}"
 
 
 class Frechet(SetDistance, ABC):
