@@ -181,6 +181,8 @@ def guide_of(original: Original) -> tuple[Any, Line]:
         channels, widths, layers, context = unet_sizes(state)
         places = sorted(int(m[1]) for key in state if (m := re.fullmatch(r"input_hint_block\.(\d+)\.weight", key)))
         convolved = [state[f"input_hint_block.{place}.weight"].shape[0] for place in places]
+        if len(convolved) < 2:
+            raise ValueError("it has no input_hint_block, which reads the mesh image")
     except ValueError as error:
         raise ValueError(f"{original.path}: the guidance copy is not of the original layout: {error}.") from error
     hints = tuple(convolved[:-1:2])  # the others keep the width, and the last has the U-Net's
