@@ -13,7 +13,7 @@ from zoo.registry import UsageError
 if TYPE_CHECKING:
     from zoo.commands.tasks.task import Task
     from zoo.hands.model import HandModel
-    from zoo.models.base import Method
+    from zoo.models.base import HandMethod
 
 ROWS = 64  # hands sampled at once
 
@@ -170,7 +170,7 @@ def _hands(task: str, path: Path, hand: "HandModel | None", reading: dict[str, A
 
 def _task(
     task: str,
-    method: "Method",
+    method: "HandMethod",
     n: int,
     guide: float,
     given: What,
@@ -226,13 +226,13 @@ def _digest(source: Path) -> str:
     return sha256(source / "model.safetensors" if source.is_dir() else source)
 
 
-def _load(weights: str, steps: int | None, device: str) -> "tuple[Method, Path]":
+def _load(weights: str, steps: int | None, device: str) -> "tuple[HandMethod, Path]":
     import torch
 
     import checkpoints
 
     source = checkpoints.find(weights)
-    method = checkpoints.load(source, **({} if steps is None else {"sampler.steps": steps}))
+    method = checkpoints.load_hands(source, **({} if steps is None else {"sampler.steps": steps}))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return method.to(device), source
