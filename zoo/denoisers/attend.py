@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoo.attention import attend
@@ -28,7 +29,7 @@ class Attend:
         temb: Tensor | None = None,
     ) -> Tensor:
         def split(x: Tensor) -> Tensor:  # (b, heads, n, d)
-            return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            return torch.unflatten(x, -1, (attn.heads, -1)).transpose(1, 2)
 
         told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         mask = None if attention_mask is None else attention_mask[:, 0] > MASKED
