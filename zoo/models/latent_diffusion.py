@@ -118,7 +118,10 @@ class LatentDiffusion(PictureMethod):
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Scalar:
         images = self.pictures(batch)
-        losses = self.codec_losses(images[: self.codec_rows]) if self.coding else {"noise": self.noise_loss(batch)}
+        if self.coding:
+            losses = self.codec_losses(images[: self.codec_rows])
+        else:
+            losses = {"noise": self.noise_loss(images, texts_of(batch))}
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
         total = torch.stack(list(losses.values())).sum()
         self.log("train/loss", total.detach(), prog_bar=True)
@@ -147,12 +150,12 @@ class LatentDiffusion(PictureMethod):
             self.variance.lerp_((self.codec.encode(images) / self.codec.scale).var(), SPREAD)
         return {name: 2 * loss if name != "latents" else loss for name, loss in losses.items()}  # pixels in [-1, 1]
 
-    def noise_loss(self, batch: SceneBatch) -> Scalar:
-        """Error of the predicted noise, at times drawn uniformly."""
+    def noise_loss(self, images: Images, texts: Sequence[str]) -> Scalar:
+        """Error of the predicted noise, at times drawn uniformly, some texts left out."""
         with torch.no_grad():
-            latents = self.encode(self.pictures(batch))
+            latents = self.encode(images)
         t = torch.randint(self.schedule.steps, (len(latents),), device=latents.device)
-        return self.noise_error(latents, dropped(texts_of(batch), self.drop_text), t, torch.randn_like(latents))
+        return self.noise_error(latents, dropped(texts, self.drop_text), t, torch.randn_like(latents))
 
     def noise_error(self, latents: Latents, texts: Sequence[str], t: Tensor, noise: Tensor) -> Scalar:
         """Weighted squared error of the predicted noise."""
