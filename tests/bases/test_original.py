@@ -10,6 +10,7 @@ from zoo.bases import load_base, read_guide
 from zoo.bases.names import codec_name, guide_name, unet_name
 from zoo.bases.original import base_of, guide_of, idle_lines, open_original
 from zoo.bases.report import Misfit, table
+from zoo.bases.write import write_original
 
 
 def saved(path, state, **more):
@@ -93,8 +94,22 @@ def test_attentionhands_checkpoint_gives_guide_and_base_and_says_what_it_left(tm
     assert "second U-Net (TAS)" in said
     assert "read and not needed, because attention maps come from the frozen U-Net itself" in said
     assert "embeddings.position_ids not needed" in said
+    assert "assumed, as in version 1.5: 8 heads, 32 groups, latents of 64, predicts the noise\n" in said
+    assert (
+        "embeddings.position_ids not needed; assumed, as in version 1.5: 1 heads, quick GELU, padding with end" in said
+    )
+    assert line.note == "assumed, as in version 1.5: 8 heads, 32 groups"
     counted = sum(each.read for each in [*lines, line, *idle_lines(file)])
     assert counted == len(state) - 1  # the positions
+
+
+def test_what_tensors_do_not_tell_is_assumed_and_said_only_where_the_file_does_not_say_it(tmp_path, base, guide):
+    state = {key: value for key, value in layout.base_state(base).items() if key != "betas"}
+    _, lines = base_of(open_original(saved(tmp_path / "a.ckpt", state)))
+    assert lines[0].note.endswith("predicts the noise, scaled_linear schedule of 1000 steps")
+    write_original(base, tmp_path / "b.safetensors", guide)
+    told = open_original(tmp_path / "b.safetensors")
+    assert not any(line.note for line in [*base_of(told)[1], guide_of(told)[1]])
 
 
 def test_what_is_missing_unexpected_and_of_another_shape_is_listed(tmp_path, base, guide):
