@@ -147,7 +147,31 @@ def test_one_part_of_a_folder_is_refused(tmp_path, base):
         load_base(str(saved(tmp_path / "a.ckpt", base.unet.net.state_dict())))
 
 
+def test_a_guidance_copy_that_reads_no_mesh_image_is_refused(tmp_path, guide):
+    state = {key: value for key, value in layout.guide_state(guide).items() if "hint" not in key}
+    with pytest.raises(ValueError, match="it has no input_hint_block, which reads the mesh image"):
+        read_guide(str(saved(tmp_path / "guide.pth", state)))
+
+
 def test_a_guidance_copy_by_itself_is_read_with_and_without_its_prefix(tmp_path, base, guide):
     for prefix in ("control_model.", ""):
         path = saved(tmp_path / "guide.pth", layout.guide_state(guide, prefix))
         assert reduced.same(read_guide(str(path), base.unet, 8), guide)
+
+
+def test_the_published_sizes_are_read_off_the_published_names_and_shapes():
+    """686, 248 and 340 tensors: as many as Stable Diffusion 1.5's U-Net and autoencoder and ControlNet's copy have."""
+    from zoo.bases.guides import empty_guide
+    from zoo.bases.sizes import codec_sizes, unet_sizes
+    from zoo.denoisers.latent_unet import LatentUNet
+    from zoo.encoders.codec import KLCodec
+
+    with torch.device("meta"):
+        unet, codec = LatentUNet().net, KLCodec().net
+    copy = empty_guide(4, (320, 640, 1280, 1280), 2, 8, 768, 32)
+    state = {unet_name(key, 2): value for key, value in unet.state_dict().items()}
+    assert (len(state), unet_sizes(state)) == (686, (4, (320, 640, 1280, 1280), 2, 768))
+    state = {guide_name(key, 2): value for key, value in copy.state_dict().items()}
+    assert (len(state), unet_sizes(state)) == (340, (4, (320, 640, 1280, 1280), 2, 768))
+    state = {codec_name(key, 4): value for key, value in codec.state_dict().items()}
+    assert (len(state), codec_sizes(state)) == (248, ((128, 256, 512, 512), 2, 4))

@@ -65,6 +65,7 @@ class Untold:
     Args:
         heads: Of the U-Net's attention.
         groups: Of its normalisations.
+        side: Of the latents that it was made for.
         codec_groups: Of the autoencoder's.
         text_heads: Of the text encoder's attention; CLIP has one for 64 channels.
         quick_gelu: Whether that encoder has OpenAI's activation.
@@ -75,6 +76,7 @@ class Untold:
 
     heads: int = 8
     groups: int = 32
+    side: int = 64
     codec_groups: int = 32
     text_heads: int | None = None
     quick_gelu: bool = True
@@ -145,7 +147,7 @@ def base_of(original: Original) -> tuple[Base, list[Line]]:
     except ValueError as error:
         raise ValueError(f"{original.path} is not of the original layout: {error}.") from error
     with torch.device("meta"):
-        unet = LatentUNet(channels, widths, layers, untold.heads, context, untold.groups)
+        unet = LatentUNet(channels, widths, layers, untold.heads, context, untold.groups, untold.side)
         codec = KLCodec(codec_widths, codec_layers, codec_channels, untold.codec_groups, untold.scale)
     heads = untold.text_heads or max(width // 64, 1)
     text = ClipText(width, text_layers, heads, length, vocabulary, untold.quick_gelu, untold.padding)
@@ -179,6 +181,8 @@ def guide_of(original: Original) -> tuple[Any, Line]:
         channels, widths, layers, context = unet_sizes(state)
         places = sorted(int(m[1]) for key in state if (m := re.fullmatch(r"input_hint_block\.(\d+)\.weight", key)))
         convolved = [state[f"input_hint_block.{place}.weight"].shape[0] for place in places]
+        if len(convolved) < 2:
+            raise ValueError("it has no input_hint_block, which reads the mesh image")
     except ValueError as error:
         raise ValueError(f"{original.path}: the guidance copy is not of the original layout: {error}.") from error
     hints = tuple(convolved[:-1:2])  # the others keep the width, and the last has the U-Net's

@@ -37,6 +37,8 @@ def _remember_base(module: Any, state: dict[str, Any], prefix: str, name: str, e
             f"These weights steer a base with hash {found[:12]}, but {name} has {expected[:12]}. "
             "Give the base that they were trained on with --model.base."
         )
+    parts = module.named_modules()
+    transient = {f"{path}.{buffer}" for path, part in parts for buffer in part._non_persistent_buffers_set}
     for key, value in [*module.named_parameters(), *module.named_buffers()]:
-        if not key.startswith(GUIDE):
+        if not key.startswith(GUIDE) and key not in transient:
             state[prefix + key] = value
