@@ -1,5 +1,5 @@
 import pytest
-from tiny_painter import tiny_base, tiny_painter
+from tests.tiny_painter import tiny_base, tiny_painter
 
 
 @pytest.fixture(scope="session")

@@ -231,5 +231,5 @@ def test_a_folder_of_something_else_is_not_touched(painter_weights, tmp_path, ca
 
 
 def test_the_base_alone_has_no_labels_to_give(base_weights, tmp_path, capsys):
-    assert main(words(base_weights, tmp_path / "o")[:-6] + ["--device", "cpu"]) == 2
+    assert main(["generate", "--ckpt", str(base_weights), "--out", str(tmp_path / "o"), "--device", "cpu"]) == 2
     assert "looks at no meshes" in capsys.readouterr().err

@@ -185,7 +185,9 @@ def test_shipped_weights_come_first_and_images_want_those_that_see(toy_zoo, tmp_
     (tmp_path / "work" / "runs" / "hhmr" / "1" / "checkpoints").mkdir(parents=True)
     (tmp_path / "work" / "runs" / "hhmr" / "1" / "checkpoints" / "last.ckpt").touch()
     monkeypatch.setattr(checkpoints, "names", lambda: ["hhmr", "hhmr-image"])
-    chosen = [newest("hhmr", _preferred("hhmr", *how)) for how in (("fit", "auto"), ("reconstruct", "auto"), ("fit", "image"))]
+    chosen = [
+        newest("hhmr", _preferred("hhmr", *how)) for how in (("fit", "auto"), ("reconstruct", "auto"), ("fit", "image"))
+    ]
     assert chosen == ["hhmr", "hhmr-image", "hhmr-image"]
     monkeypatch.setattr(checkpoints, "names", lambda: [])
     assert newest("hhmr") == "runs/hhmr/1"

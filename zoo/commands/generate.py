@@ -231,15 +231,15 @@ def _known(key: str, settings: dict[str, Any]) -> Any:
 
 def _other(out: Path, key: str, before: Any, now: Any) -> str:
     return (
-        f"The pictures in {out} are made with {key} {before}, not {now}. Give the same options to go on, another folder "
-        "with --out, or --overwrite."
+        f"The pictures in {out} are made with {key} {before}, not {now}. Give the same options to go on, another "
+        "folder with --out, or --overwrite."
     )
 
 
 def _read(out: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads((out / "manifest.json").read_text())
-        found["status"]  # noqa: B018
+        _ = found["status"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{out}/manifest.json is damaged. Give another folder, or --overwrite.") from error
     return found

@@ -217,7 +217,9 @@ def _load(weights: str, steps: int | None, device: str) -> "tuple[HandMethod, Pa
     source = checkpoints.find(weights)
     method: Any = checkpoints.load(source, **({} if steps is None else {"sampler.steps": steps}))
     if isinstance(method, PictureMethod):
-        raise UsageError(f"{weights} makes pictures, not hands. Say of what with --prompt; --model NAME --help tells more.")
+        raise UsageError(
+            f"{weights} makes pictures, not hands. Say of what with --prompt; --model NAME --help tells more."
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return method.to(device), source

@@ -13,7 +13,7 @@ QUIET = 60  # seconds between lines where nobody watches a bar
 
 
 def part_of(given: str | None) -> tuple[int, int]:
-    """The number of this process, from 0, and how many there are: of I/K, else of the environment, else the only one."""
+    """The number of this process, from 0, and of how many: from I/K, or from the environment, or the only one."""
     if given is None:
         for rank, world in RANKS:
             if os.environ.get(rank, "").isdigit() and os.environ.get(world, "").isdigit():
@@ -36,9 +36,7 @@ class Progress:
     def __init__(self, total: int, done: int) -> None:
         self.total, self.first, self.done = total, done, done
         self.began = self.told = time.monotonic()
-        self.bar = tqdm(
-            total=total, initial=done, unit="picture", dynamic_ncols=True, disable=not sys.stderr.isatty()
-        )
+        self.bar = tqdm(total=total, initial=done, unit="picture", dynamic_ncols=True, disable=not sys.stderr.isatty())
 
     @property
     def hourly(self) -> float:

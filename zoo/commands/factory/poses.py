@@ -50,9 +50,7 @@ class OpenHandPoses(Poses):
     def __init__(self, seed: int, size: int, left: float) -> None:
         self.seed, self.size, self.left = seed, size, left
         self.models = {LEFT: OpenHand("left"), RIGHT: OpenHand("right")}
-        self.stream = PoseStream(
-            self.models[RIGHT], PosePrior(), size, seed, OURS, camera=CAMERAS["plain"], solid=True
-        )
+        self.stream = PoseStream(self.models[RIGHT], PosePrior(), size, seed, OURS, camera=CAMERAS["plain"], solid=True)
 
     def draw(self, index: int) -> Posed:
         hand = self.stream.draw(index, 1)
@@ -79,7 +77,9 @@ class SampledPoses(Poses):
 
         method: Any = checkpoints.load(weights)
         if not isinstance(method, HandMethod) or not isinstance(method.hand, OpenHand):
-            raise UsageError(f"--poses {weights} samples no hands of OpenHand. Give hhmr, openhand, or a dataset's name.")
+            raise UsageError(
+                f"--poses {weights} samples no hands of OpenHand. Give hhmr, openhand, or a dataset's name."
+            )
         method.sampler = patient(method.sampler)  # type: ignore[assignment]
         self.method, self.seed, self.size, self.left = method, seed, size, left
         self.models = {LEFT: OpenHand("left"), RIGHT: OpenHand("right")}
@@ -139,8 +139,9 @@ class DatasetPoses(Poses):
 
     def _order(self, turn: int) -> np.ndarray:
         if self._turn != turn:
-            self._turn, self._shuffled = turn, np.random.default_rng((self.seed, OURS, turn)).permutation(
-                len(self.numbers)
+            self._turn, self._shuffled = (
+                turn,
+                np.random.default_rng((self.seed, OURS, turn)).permutation(len(self.numbers)),
             )
         return self._shuffled
 
@@ -192,9 +193,7 @@ def standing(
     return Scene(index, (size, size), camera, {side: hand})
 
 
-def poses_of(
-    name: str, root: Path | None, mano: Path | None, split: str, seed: int, size: int, left: float
-) -> Poses:
+def poses_of(name: str, root: Path | None, mano: Path | None, split: str, seed: int, size: int, left: float) -> Poses:
     """The hands that `--poses` names."""
     import checkpoints
 

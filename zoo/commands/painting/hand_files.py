@@ -52,9 +52,7 @@ class HandReader:
                 camera = camera[number]
             yield self._posed(name, vertices, sides[number], camera, arrays)
 
-    def _posed(
-        self, name: str, vertices: FloatArray, side: int, camera: NDArray[Any] | None, arrays: Arrays
-    ) -> Posed:
+    def _posed(self, name: str, vertices: FloatArray, side: int, camera: NDArray[Any] | None, arrays: Arrays) -> Posed:
         points = torch.from_numpy(vertices)
         if camera is None:
             shift, intrinsics = self.stand.before(points)
@@ -73,7 +71,7 @@ class HandReader:
             faces = torch.from_numpy(np.asarray(arrays["faces"], np.int64))
             picture = self.stand.picture(points, faces, intrinsics, size)
             return Posed(Scene(0, size, intrinsics.numpy(), mesh_image=picture, name=name))
-        hand = (self.models[side] if self.models else OpenHand("left" if side == LEFT else "right"))
+        hand = self.models[side] if self.models else OpenHand("left" if side == LEFT else "right")
         joints = hand.regress(points[None])[0].numpy()
         labelled = SceneHand(side, vertices=points.numpy(), joints=joints)
         return Posed(Scene(0, size, intrinsics.numpy(), {side: labelled}, name=name), self.models)

@@ -105,7 +105,9 @@ def paint(
     prompts = None if prompt is None else read_prompts(prompt)
     painter = load_painter(newest(model) if ckpt is None else ckpt, how, base, device)
     if branch != "global" and not painter.method.meshes:
-        raise UsageError(f"--branch {branch} is AttentionHand's; {type(painter.method).__name__} has one. Leave it out.")
+        raise UsageError(
+            f"--branch {branch} is AttentionHand's; {type(painter.method).__name__} has one. Leave it out."
+        )
     branches: list[Branch] = ["global", "local"] if branch == "both" else [branch]
     reader = MeshReader(Stand(painter.method.size, focal, fill), unit, side_of(side), mano)
     wanted = _wanted(painter, reader, mesh, prompts, fit)
