@@ -1,4 +1,5 @@
 import pytest
+
 from tests.tiny_painter import tiny_base, tiny_painter
 
 

@@ -138,6 +138,22 @@ def path():
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
+def test_a_stop_says_how_to_go_on(painter_weights, whole, tmp_path, monkeypatch, capsys):
+    from zoo.commands.painting.painter import Painter
+    from zoo.commands.tasks.stream import Stopped
+
+    def stop(self, *rest):
+        raise Stopped(2)
+
+    argv = words(painter_weights, tmp_path / "o", "--layout", "both")
+    with monkeypatch.context() as patch:
+        patch.setattr(Painter, "__call__", stop)
+        assert main(argv) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert main(argv) == 0
+    assert files(tmp_path / "o") == files(whole)
+
+
 def test_a_full_disk_is_told_and_the_set_goes_on(painter_weights, whole, tmp_path, monkeypatch, capsys):
     import errno
 

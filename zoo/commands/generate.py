@@ -119,20 +119,20 @@ def generate(
             for rows in todo:
                 maker.make(rows, progress.tell)
             progress.close()
-            missing = [rows for rows in shards if not shard_file(out, rows).is_file()]
-            if missing:
-                print(
-                    f"Part {rank + 1} of {world} is whole. {sum(map(len, missing))} pictures of other parts are not in "
-                    f"{out}; when they are, the same command without --part joins them."
-                )
-                return 0
-            with alone(out / PARTS / ".lock", "", wait=True):
-                if (out / PARTS).is_dir() and _read(out)["status"] != "done":
+            with alone(out / PARTS / ".lock", "", wait=True):  # of several that are ready, one joins the shards
+                if _read(out)["status"] != "done":
+                    missing = [rows for rows in shards if not shard_file(out, rows).is_file()]
+                    if missing:
+                        print(
+                            f"Part {rank + 1} of {world} is whole. {sum(map(len, missing))} pictures of other parts "
+                            f"are not in {out}; when they are, the same command without --part joins them."
+                        )
+                        return 0
                     said = finish(out, maker.writer, shards, layout != "attentionhand", maker.poses.models)
                     said |= {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "status": "done"}
                     said["pictures_an_hour"] = round(progress.hourly)
                     _write(out, {**manifest, **said})
-                    clean(out, layout != "freihand")
+                clean(out, layout != "freihand")
     except Stopped as stop:
         progress.close()
         print(
@@ -255,7 +255,8 @@ def _summary(out: Path) -> int:
     said = _read(out)
     refused = f", {said['rejected']} refused ({100 * said['rejection_rate']:.1f} %)" if said["rejected"] else ""
     skipped = f", {said['skipped']} skipped" if said["skipped"] else ""
-    print(f"{said['made']} pictures in {out}{refused}{skipped}; {said['pictures_an_hour']} an hour")
+    speed = f"; {said['pictures_an_hour']} an hour" if said["pictures_an_hour"] else ""
+    print(f"{said['made']} pictures in {out}{refused}{skipped}{speed}")
     for reason, count in said["reasons"].items():
         print(f"  {count}: {reason}", file=sys.stderr)
     return int(not said["made"])

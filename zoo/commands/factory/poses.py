@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 import torch
 
 from datamodules.draw import load
-from datamodules.hand_models import find_models
 from datamodules.openhand.maker import CAMERAS
 from datamodules.openhand.pose_stream import PoseStream, generator_of
-from datamodules.scene import HandModels, ManoPose, Scene, SceneHand, Scenes
+from datamodules.scene import HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes
 from zoo.commands.painting.scenes import Posed
 from zoo.hands.openhand import OpenHand
 from zoo.hands.parameters import fit_parameters
@@ -127,6 +125,7 @@ class DatasetPoses(Poses):
         self.models, self.seed = scenes.models, seed
         sides = scenes.sides()
         self.labelled = bool(sides.any())
+        self._shuffled: tuple[int, IntArray] = (-1, np.zeros(0, np.int64))
         self.numbers = np.flatnonzero(sides.any(1)) if self.labelled else np.arange(len(scenes))
         if not len(self.numbers):
             raise UsageError(f"--poses {name} has no scene with hands. Change --root or --split.")
@@ -137,19 +136,12 @@ class DatasetPoses(Poses):
         scene = self.scenes.read(number, image=not self.labelled)  # a picture of meshes is needed where no label is
         return Posed(replace(scene, image=None, mask=None), self.models)
 
-    def _order(self, turn: int) -> np.ndarray:
-        if self._turn != turn:
-            self._turn, self._shuffled = (
-                turn,
-                np.random.default_rng((self.seed, OURS, turn)).permutation(len(self.numbers)),
-            )
-        return self._shuffled
-
-    _turn = -1
-
-    @cached_property
-    def _shuffled(self) -> np.ndarray:
-        return np.zeros(0, np.int64)
+    def _order(self, turn: int) -> IntArray:
+        """How the scenes are shuffled the so-manyeth time."""
+        if self._shuffled[0] != turn:
+            rng = np.random.default_rng((self.seed, OURS, turn))
+            self._shuffled = turn, rng.permutation(len(self.numbers))
+        return self._shuffled[1]
 
 
 def is_left(seed: int, index: int, share: float) -> bool:
@@ -212,6 +204,3 @@ def poses_of(name: str, root: Path | None, mano: Path | None, split: str, seed: 
 def are_ours(models: HandModels | None) -> bool:
     """Whether hands are OpenHand's."""
     return models is not None and all(isinstance(model, OpenHand) for model in models.values())
-
-
-__all__ = ["DatasetPoses", "OpenHandPoses", "Poses", "SampledPoses", "are_ours", "find_models", "poses_of"]
