@@ -170,8 +170,8 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     gate = load_gate(
         words["segmenter"], words["least_iou"], words["estimator"], words["most_percent"], str(painter.method.device)
     )
-    places = (words[key] for key in ("root", "mano", "split", "seed"))
-    poses = poses_of(words["poses"], *places, painter.method.size, words["left"])
+    size = painter.method.size
+    poses = poses_of(words["poses"], words["root"], words["mano"], words["split"], words["seed"], size, words["left"])
     writer = AttentionHandWriter(words["out"] / "data", words["n"], shard=words["shard"])
     maker = ShardMaker(words["out"], painter, poses, prompts, gate, writer, words["seed"], words["batch"])
     options = {key: value for key, value in words.items() if key not in FREE and key != "model"}

@@ -56,7 +56,7 @@ class Gate:
             masks = self.segmenter.masks(images.to(device)).cpu()
             for row, iou in zip(found, mask_iou(masks, torch.stack([one.mask for one in labels])), strict=True):
                 row["mask_iou"] = round(float(iou), 4)
-                if float(iou) < self.least_iou:
+                if row["mask_iou"] < self.least_iou:
                     row["reason"] = f"mask IoU below {self.least_iou:g}"
         if self.estimator is not None:
             for row, image, one in zip(found, images, labels, strict=True):

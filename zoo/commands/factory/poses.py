@@ -78,9 +78,11 @@ class SampledPoses(Poses):
             raise UsageError(
                 f"--poses {weights} samples no hands of OpenHand. Give hhmr, openhand, or a dataset's name."
             )
-        method.sampler = patient(method.sampler)  # type: ignore[assignment]
+        own: Any = method
+        own.sampler = patient(own.sampler)
         self.method, self.seed, self.size, self.left = method, seed, size, left
-        self.models = {LEFT: OpenHand("left"), RIGHT: OpenHand("right")}
+        self.hand = OpenHand("right")
+        self.models = {LEFT: OpenHand("left"), RIGHT: self.hand}
         self._block: tuple[int, Any, Vertices] | None = None
 
     @torch.no_grad()
@@ -88,15 +90,15 @@ class SampledPoses(Poses):
         number, row = divmod(index, BLOCK)
         if self._block is None or self._block[0] != number:
             hands = self.method.sample({}, 1, generator_of(self.seed, SAMPLED, number), BLOCK)["vertices"][:, 0]
-            fitted = fit_parameters(self.models[RIGHT], hands.float())
-            self._block = number, fitted, self.models[RIGHT](fitted.rotations, fitted.betas, fitted.transl).vertices
+            fitted = fit_parameters(self.hand, hands.float())
+            self._block = number, fitted, self.hand(fitted.rotations, fitted.betas, fitted.transl).vertices
         _, fitted, meshes = self._block
         if not float(fitted.residual[row]) < FARTHEST:
             return "its mesh is no hand of OpenHand's"
         generator, camera = generator_of(self.seed, SAMPLED, number, row), CAMERAS["plain"]
         shift = camera.place(meshes[[row]], generator)
         vertices = meshes[[row]] + shift[:, None]
-        joints = self.models[RIGHT].regress(vertices)
+        joints = self.hand.regress(vertices)
         intrinsics = camera.intrinsics(joints, self.size, generator)
         transl = fitted.transl[[row]] + shift
         left = is_left(self.seed, index, self.left)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from PIL import Image
 
 from datamodules.attentionhand.writer import AttentionHandWriter
 from datamodules.mesh_boxes import BRIGHT
-from datamodules.scene import BoolArray, Scene, SceneHand
+from datamodules.scene import BoolArray, FloatArray, Scene, SceneHand
 from zoo.batch import SceneBatch
 from zoo.commands.factory.gate import Gate, Labelled, pixels_of
 from zoo.commands.factory.poses import Poses
@@ -31,13 +31,22 @@ _NOISE = 15  # purpose of the randomness
 Record = dict[str, Any]
 
 
-class Draft(NamedTuple):
-    """A picture that is to be made."""
+@dataclass(frozen=True)
+class Draft:
+    """A picture that is to be made.
+
+    Args:
+        index: Of it.
+        scene: Square, with its mesh picture and its prompt.
+        mesh: (3, s, s) that picture.
+        mask: (s, s) the silhouette.
+        record: What is known so far.
+    """
 
     index: int
-    scene: Scene  # square, with its mesh picture and its prompt
+    scene: Scene
     mesh: UInt8[Tensor, "3 s s"]
-    mask: BoolArray  # (s, s) the silhouette
+    mask: BoolArray
     record: Record
 
 
@@ -136,23 +145,24 @@ class ShardMaker:
     def _keep(self, rows: range, records: list[Record], scenes: list[Scene], masks: list[BoolArray]) -> None:
         """What later layouts need and the folder of rows does not hold: meshes and silhouettes of single hands."""
         arrays: dict[str, NDArray[Any]] = {"records": np.array(json.dumps(records, ensure_ascii=False))}
-        single = [(i, scene, *scene.hands.values()) for i, scene in enumerate(scenes) if _is_single(scene)]
-        arrays["single"] = np.array([scene.name for _, scene, _ in single])
+        chosen = [i for i, scene in enumerate(scenes) if _is_single(scene)]
+        single = [scenes[i] for i in chosen]
+        arrays["single"] = np.array([scene.name for scene in single])
         if single:
-            hands = [hand for _, _, hand in single]
+            hands = [hand for scene in single for hand in scene.hands.values()]
             arrays |= {
                 "side": np.array([hand.side for hand in hands]),
-                "vertices": np.stack([hand.vertices for hand in hands]),  # type: ignore[arg-type]
-                "joints": np.stack([hand.joints for hand in hands]),  # type: ignore[arg-type]
-                "intrinsics": np.stack([scene.intrinsics for _, scene, _ in single]),
-                "caption": np.array([scene.caption for _, scene, _ in single]),
-                "masks": np.packbits(np.stack([masks[i] for i, _, _ in single]), axis=-1),
+                "vertices": _stack([hand.vertices for hand in hands]),
+                "joints": _stack([hand.joints for hand in hands]),
+                "intrinsics": np.stack([scene.intrinsics for scene in single]),
+                "caption": np.array([scene.caption for scene in single]),
+                "masks": np.packbits(np.stack([masks[i] for i in chosen]), axis=-1),
             }
-            if all(hand.pose is not None for hand in hands):
-                for key in ("rotations", "betas"):
-                    arrays[key] = np.stack([getattr(hand.pose, key) for hand in hands])
+            poses = [hand.pose for hand in hands if hand.pose is not None]
+            if len(poses) == len(hands):
+                arrays |= {key: _stack([getattr(pose, key) for pose in poses]) for key in ("rotations", "betas")}
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         write_atomically(shard_file(self.root, rows), file.getvalue())
 
 
@@ -194,9 +204,13 @@ def _square(index: int, posed: Posed, seen: SceneBatch) -> Scene:
 
 def _labelled(draft: Draft) -> Labelled:
     hands = [hand for hand in draft.scene.hands.values() if hand.joints is not None and hand.joints_valid is None]
-    joints = torch.from_numpy(np.stack([hand.joints for hand in hands])) if hands else torch.zeros(0, 21, 3)  # type: ignore[arg-type]
+    joints = torch.from_numpy(_stack([hand.joints for hand in hands])) if hands else torch.zeros(0, 21, 3)
     pixels = pixels_of(joints, torch.from_numpy(draft.scene.intrinsics))
     return Labelled(torch.from_numpy(draft.mask), pixels, torch.tensor([hand.side for hand in hands], dtype=torch.long))
+
+
+def _stack(parts: Sequence[FloatArray | None]) -> FloatArray:
+    return np.stack([part for part in parts if part is not None])
 
 
 def _is_single(scene: Scene) -> bool:

@@ -108,9 +108,10 @@ def read_mesh_picture(file: Path) -> ByteArray:
         ValueError: It is no picture, or shows no hand bright on dark.
     """
     try:
-        with Image.open(file) as image:
-            if image.mode.startswith("I"):  # 16 bits of grey
-                image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+        with Image.open(file) as opened:
+            image: Image.Image = opened
+            if opened.mode.startswith("I"):  # 16 bits of grey
+                image = Image.fromarray((np.asarray(opened, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
             picture = np.array(Image.alpha_composite(_black(image.size), image.convert("RGBA")).convert("RGB"))
     except UnidentifiedImageError:
         raise ValueError("it is no whole picture. Write it again") from None
