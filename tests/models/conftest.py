@@ -1,0 +1,23 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for tiny_pictures.py
+import tiny_pictures
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory):
+    """A base of reduced size with random weights, as a folder of diffusers."""
+    from zoo.bases.write import write_base
+
+    folder = tmp_path_factory.mktemp("bases") / "tiny"
+    write_base(tiny_pictures.base(), folder)
+    return str(folder)
+
+
+@pytest.fixture
+def hand(base_folder):
+    """AttentionHand on it; options replace those of a preset."""
+    return lambda **options: tiny_pictures.attentionhand(base_folder, **options)
