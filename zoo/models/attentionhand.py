@@ -201,7 +201,6 @@ class AttentionHand(PictureMethod):
         """Position of each text's end token."""
         return [min(len(self.text.tokens.pieces(text)), self.text.tokens.room) + 1 for text in texts]
 
-    @torch.no_grad()
     def sample(
         self,
         asked: Asked,
@@ -232,7 +231,8 @@ class AttentionHand(PictureMethod):
                 "AttentionHand needs one of each a row."
             )
         check_size(asked["mesh"], self.size)
-        with torch.inference_mode(False):  # text attention differentiates, and inference tensors cannot
+        # Text attention differentiates, which inference tensors cannot; leaving inference mode turns gradients on.
+        with torch.inference_mode(False), torch.no_grad():
             states, nothing = self.states(asked["text"]), self.text.null(rows)
             hint = self.dual.hint(asked["mesh"].clone(), branch)  # once for all steps
 
