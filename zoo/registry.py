@@ -166,7 +166,10 @@ def default_data(model: str | None) -> str:
         return DEFAULT_DATA
     path = str(yaml.safe_load(Path(model).read_text())["class_path"]) if Path(model).is_file() else model
     home, _, name = path.rpartition(".")
-    kind = getattr(import_module(home or "zoo.models"), name, None)
+    try:
+        kind = getattr(import_module(home or "zoo.models"), name, None)
+    except ModuleNotFoundError:  # the parser says so with the option's name
+        return DEFAULT_DATA
     return DEFAULT_SCENES if getattr(kind, "rows", "hands") == "scenes" else DEFAULT_DATA
 
 

@@ -284,8 +284,8 @@ class AttentionHand(PictureMethod):
         """A picture for each mesh; its seed is its number in the dataset."""
         meshed = batch["has_mesh_image"]
         texts = [text for text, yes in zip(batch["text"], meshed.tolist(), strict=True) if yes]
-        asked = Asked(text=texts, mesh=batch["mesh"])
-        return Painted(images=self.sample(asked, batch["index"][meshed].tolist()), asked=asked)
+        asked, index = Asked(text=texts, mesh=batch["mesh"]), batch["index"][meshed]
+        return Painted(images=self.sample(asked, index.tolist()), asked=asked, index=index)
 
     def _noise_shape(self, rows: int) -> tuple[int, ...]:
         return (rows, *latent_shape(self.codec, self.size))
