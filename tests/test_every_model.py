@@ -96,7 +96,9 @@ def test_every_picture_model_learns_and_samples(name, toy_base, monkeypatch):
 
 def test_a_base_that_is_not_given_is_asked_for():
     for name in ("attentionhand-paper", "attentionhand-released"):
-        with pytest.raises(FileNotFoundError, match=r"--model\.base stable-diffusion-1\.5 .*diffusers.*safetensors.*hub"):
+        with pytest.raises(
+            FileNotFoundError, match=r"--model\.base stable-diffusion-1\.5 .*diffusers.*safetensors.*hub"
+        ):
             zoo.create(name)
 
 

@@ -87,7 +87,9 @@ def test_d3_words_for_hands_are_found_by_offset_or_one_token_too_early(preset):
     assert released.positions(["a hand"]) == [[1]]  # the number of the word among words
 
 
-@pytest.mark.parametrize(("which", "over", "alpha", "steps"), [("paper", "all", "falling", 1), ("released", "hand", "inner", 50)])
+@pytest.mark.parametrize(
+    ("which", "over", "alpha", "steps"), [("paper", "all", "falling", 1), ("released", "hand", "inner", 50)]
+)
 def test_d4_to_d7_the_presets_of_the_zoo_are_those_of_text_attention(hand, which, over, alpha, steps):
     tas = hand(preset=NAMES[which]).tas
     assert (tas.over, tas.alpha, tas.iterations, tas.temperature, tas.axis) == (over, alpha, steps, 100.0, "tokens")
@@ -174,7 +176,9 @@ def test_d13_branches_are_weighed_and_half_and_half_by_default(preset):
 def test_d14_training_and_sampling_see_the_same_mesh_picture(preset, monkeypatch, which):
     model, batch, seen = preset(which), scenes(), []
     inside = model.dual.hint
-    monkeypatch.setattr(model.dual, "hint", lambda control, branch="global": seen.append(control) or inside(control, branch))
+    monkeypatch.setattr(
+        model.dual, "hint", lambda control, branch="global": seen.append(control) or inside(control, branch)
+    )
     step(model, batch)
     model.sample({"text": batch["text"], "mesh": batch["mesh"]}, [0, 1])
     trained, sampled = seen
@@ -198,7 +202,9 @@ def test_d16_texts_are_dropped_in_training_only(preset, monkeypatch):
     for share in (0.0, 1.0):
         model, told = preset("paper", drop_text=share), []
         inside = model.states
-        monkeypatch.setattr(model, "states", lambda texts, inside=inside, told=told: told.append(texts) or inside(texts))
+        monkeypatch.setattr(
+            model, "states", lambda texts, inside=inside, told=told: told.append(texts) or inside(texts)
+        )
         monkeypatch.setattr(model, "log", lambda *_, **__: None)
         monkeypatch.setattr(model, "log_dict", lambda *_, **__: None)
         model.training_step(batch, 0)

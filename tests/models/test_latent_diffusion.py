@@ -55,11 +55,10 @@ def test_the_codec_learns_first_and_alone_then_the_others_without_it(tmp_path):
     assert model.codec.scale == pytest.approx(float(model.variance) ** -0.5)
 
 
-def test_rates_of_both_phases_rise_and_fall_over_their_own_part():
+def test_rates_of_both_phases_rise_and_fall_over_their_own_part(monkeypatch):
     model = latent_diffusion(codec_share=0.5, warmup=0.1, final_lr=0.02, codec_rate=2.0)
-    model._trainer = None
 
-    def rates(done, monkeypatch=pytest.MonkeyPatch()):
+    def rates(done):
         with monkeypatch.context() as patch:
             patch.setattr("zoo.models.latent_diffusion.progress", lambda _: done)
             patch.setattr(type(model), "trainer", None)
@@ -79,8 +78,12 @@ def test_a_run_limited_by_time_changes_phase_by_the_clock(tmp_path, monkeypatch)
     inside = model.on_train_batch_start
     monkeypatch.setattr(model, "on_train_batch_start", lambda *a: now.__setitem__(0, next(shares)) or inside(*a))
     losses = []
-    monkeypatch.setattr(model, "codec_losses", lambda images: losses.append("codec") or {"x": model.codec.encode(images).mean()})
-    monkeypatch.setattr(model, "noise_loss", lambda batch: losses.append("noise") or model.unet.net.conv_in.weight.sum())
+    monkeypatch.setattr(
+        model, "codec_losses", lambda images: losses.append("codec") or {"x": model.codec.encode(images).mean()}
+    )
+    monkeypatch.setattr(
+        model, "noise_loss", lambda batch: losses.append("noise") or model.unet.net.conv_in.weight.sum()
+    )
     fit(model, tmp_path, steps=4)
     assert losses == ["codec", "codec", "noise", "noise"]
 
