@@ -4,7 +4,7 @@ Park, Kong and Kang, "AttentionHand: Text-driven Controllable Hand Image Generat
 Wild", ECCV 2024.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from zoo.guidance.classifier_free import ClassifierFree
 from zoo.guidance.text_attention import TextAttention
 from zoo.guidance.text_attention_guidance import TextAttentionGuidance
 from zoo.models.attentionhand_batch import Rows, both_pictures, first_rows
+from zoo.models.attentionhand_branches import predict
 from zoo.models.attentionhand_maps import attended
 from zoo.models.attentionhand_memory import Memory, spare
 from zoo.models.attentionhand_weights import keep_guide_only
@@ -33,6 +34,7 @@ from zoo.models.latents import check_size, dropped, estimator, latent_shape, sam
 from zoo.models.schedule import warm_cosine
 from zoo.samplers.base import Sampler
 from zoo.samplers.ddim import DDIM
+from zoo.samplers.noise import seeded
 from zoo.shapes import Images, Latents, Scalar, Time, Tokens
 
 Places = Sequence[Literal["down", "mid", "up"]]
@@ -171,23 +173,11 @@ class AttentionHand(PictureMethod):
                 x_t = found.x_t
                 said[f"tas_{branch}"] = found.loss_before.mean()
             moved[branch] = x_t, target, Condition(states, control=rows.meshes[branch])
-        predicted = self._predicted({name: (x_t, c) for name, (x_t, _, c) in moved.items()}, t)
+        predicted = predict({name: (x_t, c) for name, (x_t, _, c) in moved.items()}, t, self.dual, self.together)
         for name, weight in zip(("global", "local"), self.weights, strict=True):
             if name in moved:
                 said[name] = weight * nn.functional.mse_loss(predicted[name].float(), moved[name][1].float())
         return said
-
-    def _predicted(self, given: Mapping[Branch, tuple[Latents, Condition]], t: Time) -> dict[str, Latents]:
-        """The noise that the network sees in each branch; both at once where they share the copy and memory allows."""
-        if not self.together or len(given) < 2:
-            return {name: self.dual(x_t, t, condition, name) for name, (x_t, condition) in given.items()}
-        x_t = torch.cat([x for x, _ in given.values()])
-        tokens, control = (
-            torch.cat([x for x in parts if x is not None])
-            for parts in zip(*((c.tokens, c.control) for _, c in given.values()), strict=True)
-        )
-        both = self.dual(x_t, t.repeat(len(given)), Condition(tokens, control=control))
-        return dict(zip(given, both.chunk(len(given)), strict=True))
 
     def encode(self, images: Images) -> Latents:
         """Latents of pictures, kept on disk where there is a cache."""
@@ -211,7 +201,6 @@ class AttentionHand(PictureMethod):
         """Position of each text's end token."""
         return [min(len(self.text.tokens.pieces(text)), self.text.tokens.room) + 1 for text in texts]
 
-    @torch.no_grad()
     def sample(
         self,
         asked: Asked,
@@ -257,7 +246,7 @@ class AttentionHand(PictureMethod):
                 guides.append(
                     TextAttentionGuidance(
                         self.tas, self.attention, states, self.positions(asked["text"], branch),
-                        self.lengths(asked["text"]),
+                        self.lengths(asked["text"]), seeded(seeds),
                     )
                 )  # fmt: skip
             guides.append(ClassifierFree(self.scale if scale is None else scale))
@@ -295,8 +284,8 @@ class AttentionHand(PictureMethod):
         """A picture for each mesh; its seed is its number in the dataset."""
         meshed = batch["has_mesh_image"]
         texts = [text for text, yes in zip(batch["text"], meshed.tolist(), strict=True) if yes]
-        asked = Asked(text=texts, mesh=batch["mesh"])
-        return Painted(images=self.sample(asked, batch["index"][meshed].tolist()), asked=asked)
+        asked, index = Asked(text=texts, mesh=batch["mesh"]), batch["index"][meshed]
+        return Painted(images=self.sample(asked, index.tolist()), asked=asked, index=index)
 
     def _noise_shape(self, rows: int) -> tuple[int, ...]:
         return (rows, *latent_shape(self.codec, self.size))
