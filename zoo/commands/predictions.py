@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
@@ -43,7 +43,7 @@ class Predictions(BasePredictionWriter):
     ) -> None:
         name = f"{trainer.global_rank:02d}-{batch_idx:06d}"
         if "images" in prediction:
-            self._pictures(name, prediction)
+            self._pictures(name, cast(Painted, prediction))
             return
         arrays: dict[str, Any] = {
             "vertices": prediction["vertices"].float().cpu().numpy(),

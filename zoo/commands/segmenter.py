@@ -62,8 +62,8 @@ def segmenter(
     model = train_segmenter(images, masks, steps, batch=batch, seed=seed, model=known, tell=tell)
     score = MaskIoU()
     images, masks = _load(part, range(part.samples - held_out, part.samples), n, side)
-    for start in range(0, len(images), 64):
-        rows = slice(start, start + 64)
+    for first in range(0, len(images), 64):
+        rows = slice(first, first + 64)
         score.update(model.masks(images[rows].float() / 255), masks[rows])
     out.parent.mkdir(parents=True, exist_ok=True)
     digest = model.save(out)
