@@ -1,0 +1,92 @@
+"""AttentionHand's speed cases: that each runs, and that it does the same as what it is compared with."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from zoo.bases.base import Base
+from zoo.commands import bench_attentionhand
+from zoo.commands.bench_attentionhand import against_recipe, against_released, cases, sampling, stepper
+from zoo.commands.bench_attentionhand_setting import Setting
+from zoo.commands.bench_released import ReleasedStep
+from zoo.commands.bench_runs import run_cases
+from zoo.denoisers.latent_unet import LatentUNet
+from zoo.diffusion import NoiseSchedule
+from zoo.encoders.clip_text import ClipText
+from zoo.encoders.codec import KLCodec
+from zoo.guidance.text_attention_presets import RELEASED
+from zoo.registry import UsageError
+
+
+def tiny_base():
+    torch.manual_seed(0)
+    codec = KLCodec((8, 8, 8, 8), layers=1, groups=4)
+    unet = LatentUNet(4, (16, 16), layers=1, heads=2, context=16, groups=4, side=8)
+    return Base(codec, ClipText(16, layers=1, heads=2), unet, NoiseSchedule("scaled_linear"), hash="00" * 32)
+
+
+@pytest.fixture
+def setting(monkeypatch):
+    monkeypatch.setattr(bench_attentionhand, "STEPS", 2)
+    monkeypatch.setattr("zoo.commands.bench_diffusers.STEPS", 2)
+    return Setting(torch.device("cpu"), 2, tiny_base, 8)
+
+
+def test_our_step_is_the_released_codes_by_its_rules(setting):
+    model = setting.model(tas=dataclasses.replace(RELEASED, iterations=3), local_noise="global").train()
+    given = setting.rows(model.size)
+    losses = model.step_losses(*given)
+    (losses["global"] + losses["local"]).backward()
+    step = ReleasedStep(model, 3)
+    assert float(step(*given)) == pytest.approx(float((losses["global"] + losses["local"]).detach()), rel=1e-4)
+    for ours, theirs in zip(model.dual.guide.parameters(), step.dual.guide.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-2, atol=1e-5)
+
+
+def test_the_released_codes_words_move_the_latents(setting):
+    model = setting.model(tas=RELEASED).train()
+    rows, texts, t, noise = setting.rows(model.size)
+    step = ReleasedStep(model, 2)
+    moved = step.moved(noise[0, :1], t[:1], model.states(texts[:1]), model.positions(texts[:1])[0])
+    assert (moved - noise[0, :1]).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_steps_are_compared_with_the_released_code_before_they_are_timed(setting, iterations):
+    made = against_released(setting, iterations, 2)
+    assert made.case.disagreement() < made.case.tolerance
+    made.case.peer()
+    assert made.case.slow
+    assert made.flops > 0
+
+
+def test_text_attention_costs_what_the_recipe_does_not_do(setting):
+    with_tas, without = against_recipe(setting, 1), against_recipe(setting, 0)
+    assert with_tas.flops > without.flops
+    assert without.case.disagreement() < without.case.tolerance
+
+
+def test_a_step_of_cached_latents_is_the_same_and_cheaper(setting):
+    cached = dataclasses.replace(setting, cached=True)
+    plain, kept = (stepper(some, some.model(tas=RELEASED)) for some in (setting, cached))
+    first, again = float(kept()), float(stepper(cached, cached.model(tas=RELEASED))())
+    assert first == again
+    assert first == pytest.approx(float(plain()), rel=1e-2)
+    assert bench_attentionhand.counted(kept) < bench_attentionhand.counted(plain)
+
+
+def test_pictures_are_those_of_diffusers_pipeline(setting):
+    made = sampling(setting, 2)
+    assert made.case.disagreement() < 1e-3
+    assert made.case.ours().std() > 0.01
+
+
+def test_cases_are_run_by_their_words_and_counted(setting, capsys):
+    records, agreed = run_cases("tiny", dict(cases(setting, 2)), setting.device, ["step0", "sample1"], 0.0)
+    said = capsys.readouterr().out
+    assert agreed, said
+    assert [record["word"] for record in records] == ["step0", "sample1"]
+    assert all(record["tflop"] > 0 for record in records)
+    with pytest.raises(UsageError, match=r"step9 is not a case on cpu.*Known: step50"):
+        run_cases("tiny", dict(cases(setting)), setting.device, "step9", 0.0)
