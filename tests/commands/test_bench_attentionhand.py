@@ -46,7 +46,7 @@ def test_our_step_is_the_released_codes_by_its_rules(setting):
 
 def test_the_released_codes_words_move_the_latents(setting):
     model = setting.model(tas=RELEASED).train()
-    rows, texts, t, noise = setting.rows(model.size)
+    _, texts, t, noise = setting.rows(model.size)
     step = ReleasedStep(model, 2)
     moved = step.moved(noise[0, :1], t[:1], model.states(texts[:1]), model.positions(texts[:1])[0])
     assert (moved - noise[0, :1]).abs().max() > 1e-6
