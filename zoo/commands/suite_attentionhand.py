@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.commands.folder import write_text
-from zoo.commands.suite_downstream import downstream
+from zoo.commands.suite_downstream import downstream, options_of
 from zoo.commands.suite_downstream import words as hand_words
 from zoo.commands.suite_folder import fits, machine, path_of, write_all
 from zoo.commands.suite_made import BASE, SHIPPED, pictures_table, words
@@ -141,10 +141,7 @@ class Bench:
 
     def training(self, variant: str) -> Trained:
         """An AttentionHand with one thing changed."""
-        budget, options = (
-            self.asked.budget(),
-            [f"--data.{k}={json.dumps(v).strip(chr(34))}" for k, v in self.data.items()],
-        )
+        budget, options = self.asked.budget(), options_of(self.data)
         said = words(variant, self.asked.base, self.asked.size, budget.words(), options)
         return fitted(variant, said, self.asked.out / "trainings", budget, self.progress)
 
@@ -180,8 +177,9 @@ class Bench:
         """How the numbers came about."""
         judges = self.judges
         return [
-            f"{len(self.scenes)} held-out plain scenes of OpenHand; each row was trained for {self.asked.budget()} from "
-            f"the same base ({self.asked.base}). FID and KID: {judges.extractor.about} FID-H and KID-H: {CROPS.rule}. "
+            f"{len(self.scenes)} held-out plain scenes of OpenHand; each row was trained for {self.asked.budget()} "
+            f"from the same base ({self.asked.base}). FID and KID: {judges.extractor.about} "
+            f"FID-H and KID-H: {CROPS.rule}. "
             "Their intervals: 1.96 standard deviations of halves. "
             f"Confidence: {judges.sure}. MSE-2D in percent² of the hand's box, MSE-3D in cm², joints seen by "
             f"{judges.estimator.name}. Mask IoU: of the segmenter's hand with the mesh's silhouette.",

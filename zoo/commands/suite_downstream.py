@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 
-from zoo.commands.suite_hands import HeldOut, errors, held_out, sampled
-from zoo.commands.suite_table import Table, interval, paper
+from zoo.commands.suite_hands import Errors, HeldOut, errors, held_out, sampled
+from zoo.commands.suite_table import Interval, Table, interval, paper
 from zoo.commands.suite_training import Trained
 from zoo.registry import UsageError, find
 
@@ -37,6 +38,11 @@ def kind_of(folder: Path) -> str:
     )
 
 
+def options_of(data: dict[str, Any]) -> list[str]:
+    """Options of a dataset as words of the command line."""
+    return [f"--data.{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in data.items()]
+
+
 def words(variant: str, size: dict[str, Any], budget: list[str], generated: Path | None) -> list[str]:
     """Of `fit`.
 
@@ -49,8 +55,7 @@ def words(variant: str, size: dict[str, Any], budget: list[str], generated: Path
     config = yaml.safe_load(find("model", "hhmr").read_text())["init_args"]["conditioner"]["init_args"]["image"]
     own = lab(int(size["lab"]))
     if variant == LAB:
-        data = ["--data=openhand", *(f"--data.{name}={json.dumps(value)}" for name, value in own.items())]
-        data = [word.replace('"', "") for word in data] + ["--data.image_fraction=1.0", "--data.leave_out=[]"]
+        data = ["--data=openhand", *options_of(own), "--data.image_fraction=1.0", "--data.leave_out=[]"]
     else:
         if generated is None:
             raise ValueError("Generated pictures are to be learned from, and none were given.")
@@ -83,7 +88,7 @@ def downstream(
         note: What was trained, and how long.
     """
     rows: list[dict[str, Any]] = []
-    found: dict[tuple[str, str], Any] = {}
+    found: dict[tuple[str, str], Errors] = {}
     sets: dict[str, HeldOut] = {}
     for variant in (LAB, *((BOTH,) if generated is not None else ())):
         method, steps, _ = train(variant)
@@ -94,13 +99,12 @@ def downstream(
         }
         for place, hands in sets.items():
             off = found[variant, place] = errors(sampled(method, hands, ("image",), seed=seed), hands)
-            rows.append({"learned from": CALLED[variant], "steps": steps, "tested on": place,
-                         "PA-MPJPE, mm": interval(off.joints[:, 0]), "PA-MPVPE, mm": interval(off.vertices[:, 0])})  # fmt: skip
+            head = {"learned from": CALLED[variant], "steps": steps, "tested on": place}
+            rows.append({**head, **_cells(off.joints, off.vertices)})
     for place in sets if generated is not None else ():
         one, other = found[BOTH, place], found[LAB, place]
-        rows.append({"learned from": "change", "tested on": place,
-                     "PA-MPJPE, mm": interval((one.joints - other.joints)[:, 0]),
-                     "PA-MPVPE, mm": interval((one.vertices - other.vertices)[:, 0])})  # fmt: skip
+        head = {"learned from": "change", "tested on": place}
+        rows.append({**head, **_cells(one.joints - other.joints, one.vertices - other.vertices)})
     figures = "; ".join(f"{name} {a} to {b}" for name, (a, b) in paper("attentionhand")["downstream"].items())
     notes = [
         f"{note} Lab: plain pictures of OpenHand; wild: its pictures in FreiHAND's style, {samples} hands. Paper, "
@@ -109,3 +113,7 @@ def downstream(
     ]
     columns = ("learned from", "steps", "tested on", "PA-MPJPE, mm", "PA-MPVPE, mm")
     return Table(2, "What generated pictures are worth to HHMR", columns, rows, notes, samples)
+
+
+def _cells(joints: Tensor, vertices: Tensor) -> dict[str, Interval]:
+    return {"PA-MPJPE, mm": interval(joints[:, 0]), "PA-MPVPE, mm": interval(vertices[:, 0])}

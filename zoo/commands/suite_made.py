@@ -120,6 +120,7 @@ def words(variant: str, base: str, size: dict[str, Any], budget: Sequence[str], 
     """
     return [
         "fit", "--model=attentionhand", f"--model.base={base}", *VARIANTS[variant],
-        f"--model.optimizer.lr={size['lr']}", "--model.warmup=20", *budget, f"--data.batch_size={size['rows']}", *data,
+        f"--model.optimizer.lr={size['lr']}", "--model.warmup=20", *budget,
+        "--data=openhand-scenes", f"--data.batch_size={size['rows']}", *data,
         "--trainer.limit_val_batches=1", "--tracker=none",
     ]  # fmt: skip
