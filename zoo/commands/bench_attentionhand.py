@@ -48,7 +48,7 @@ def stepper(setting: Setting, model: AttentionHand) -> Callable[[], Tensor]:
     return step
 
 
-def against_released(setting: Setting, iterations: int, peer_iterations: int = 50) -> PaperCase:
+def against_released(setting: Setting, iterations: int, peer_iterations: int = 50) -> Case:
     """A step with text attention as in the paper, or with the released code's many iterations, against that code's way.
 
     The two are compared in a step of few iterations by the released code's rules, in float32.
@@ -80,12 +80,11 @@ def against_released(setting: Setting, iterations: int, peer_iterations: int = 5
                 self.made = _released_stepper(setting, peer_iterations)
             self.made()
 
-    case = Case(
+    return Case(
         f"AttentionHand, TAS {iterations}", _shape(setting, f"b={setting.batch}"), ours, Peer(),
         f"the released code's way, {peer_iterations} iterations, one sample after the other, float32",
         difference, 1e-3, setting.batch, "samples", slow=True,
     )  # fmt: skip
-    return PaperCase(case, counted(ours))
 
 
 def _released_stepper(setting: Setting, iterations: int) -> Callable[[], None]:
@@ -102,7 +101,7 @@ def _released_stepper(setting: Setting, iterations: int) -> Callable[[], None]:
     return step
 
 
-def against_recipe(setting: Setting, iterations: int, compiled: bool = False) -> PaperCase:
+def against_recipe(setting: Setting, iterations: int, compiled: bool = False) -> Case:
     """A step with one or no iteration of text attention against diffusers' recipe for ControlNets, which has none.
 
     Args:
@@ -122,16 +121,15 @@ def against_recipe(setting: Setting, iterations: int, compiled: bool = False) ->
         expected = peer()
         return float((plain() - expected).abs() / expected)
 
-    case = Case(
+    return Case(
         f"AttentionHand, TAS {iterations}" + (", compiled" if compiled else ""),
         _shape(setting, f"b={setting.batch}" + (" cached" if setting.cached else "")), ours, peer,
         "diffusers' train_controlnet recipe, without text attention",
         difference, 1e-2 if setting.half else 1e-3, setting.batch, "samples",
     )  # fmt: skip
-    return PaperCase(case, counted(ours))
 
 
-def sampling(setting: Setting, batch: int, compiled: bool = False) -> PaperCase:
+def sampling(setting: Setting, batch: int, compiled: bool = False) -> Case:
     """Pictures, DDIM, classifier-free guidance, against diffusers' pipeline where transformers is installed.
 
     Args:
@@ -155,20 +153,19 @@ def sampling(setting: Setting, batch: int, compiled: bool = False) -> PaperCase:
         wait(setting.device)
         return found
 
-    case = Case(
+    return Case(
         "sample" + (", compiled" if compiled else ""), _shape(setting, f"b={batch} {STEPS} steps"), ours, peer,
         "diffusers' StableDiffusionControlNetPipeline" if peer else "",
         None if peer is None else lambda: float((ours() - peer()).abs().mean()),
         0.05 if setting.half else 1e-3, batch, "pictures",
     )  # fmt: skip
-    return PaperCase(case, counted(ours))
 
 
-def counted(call: Callable[[], Any]) -> int:
-    """Operations of a call, products and convolutions, two for a multiply-add; runs it once."""
+def counted(case: Case) -> PaperCase:
+    """With the operations of our call, products and convolutions, two for a multiply-add; runs it once."""
     with FlopCounterMode(display=False) as counter:
-        call()
-    return int(counter.get_total_flops())
+        case.ours()
+    return PaperCase(case, int(counter.get_total_flops()))
 
 
 def _shape(setting: Setting, words: str) -> str:
@@ -177,15 +174,15 @@ def _shape(setting: Setting, words: str) -> str:
 
 def cases(setting: Setting, iterations: int = 50) -> Iterator[tuple[str, Callable[[], PaperCase]]]:
     """The cases by the word that `--only` takes."""
-    yield "step50", lambda: against_released(setting, iterations, iterations)
-    yield "step1", lambda: against_recipe(setting, 1)
-    yield "step0", lambda: against_recipe(setting, 0)
-    yield "sample8", lambda: sampling(setting, 8)
-    yield "sample1", lambda: sampling(setting, 1)
+    yield "step50", lambda: counted(against_released(setting, iterations, iterations))
+    yield "step1", lambda: counted(against_recipe(setting, 1))
+    yield "step0", lambda: counted(against_recipe(setting, 0))
+    yield "sample8", lambda: counted(sampling(setting, 8))
+    yield "sample1", lambda: counted(sampling(setting, 1))
     if setting.device.type == "cuda":
-        yield "step0-compiled", lambda: against_recipe(setting, 0, compiled=True)
-        yield "sample8-compiled", lambda: sampling(setting, 8, compiled=True)
-        yield "sample1-compiled", lambda: sampling(setting, 1, compiled=True)
+        yield "step0-compiled", lambda: counted(against_recipe(setting, 0, compiled=True))
+        yield "sample8-compiled", lambda: counted(sampling(setting, 8, compiled=True))
+        yield "sample1-compiled", lambda: counted(sampling(setting, 1, compiled=True))
 
 
 def run_attentionhand(

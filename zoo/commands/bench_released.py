@@ -1,7 +1,6 @@
 """AttentionHand's training step with the habits of the released code, as a peer to be faster than.
 
-What that code does was read off it (documented row by row in `zoo.guidance.text_attention_presets` and the tests); the
-lines here are our own. Its habits: one sample after the other, because its text attention holds for one alone; float32;
+The lines here are our own, from a description of what that code does. Its habits: one sample after the other, because its text attention holds for one alone; float32;
 a second U-Net for attention, whose weights want gradients, run to its end; attention probabilities spelled out in every
 layer and kept; pictures of both branches coded though one is used; results left attached to what they came from; and on
 a GPU the network and that second U-Net take turns on it.
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.condition import Condition
@@ -150,9 +149,3 @@ def _kernel(like: Tensor) -> Tensor:
     line = torch.exp(-((offsets / (2 * SIGMA)) ** 2))
     square = torch.outer(line, line)
     return (square / square.sum())[None, None]
-
-
-def learned(step: ReleasedStep, rate: float = 1e-6) -> torch.optim.Optimizer:
-    """The optimizer of its copy, as that code has it."""
-    guide = cast(nn.Module, step.dual.guide)
-    return torch.optim.AdamW(guide.parameters(), lr=rate)
