@@ -1,9 +1,9 @@
 """AttentionHand's training step with the habits of the released code, as a peer to be faster than.
 
-The lines here are our own, from a description of what that code does. Its habits: one sample after the other, because its text attention holds for one alone; float32;
-a second U-Net for attention, whose weights want gradients, run to its end; attention probabilities spelled out in every
-layer and kept; pictures of both branches coded though one is used; results left attached to what they came from; and on
-a GPU the network and that second U-Net take turns on it.
+The lines here are our own, from a description of what that code does. Its habits: one sample after the other, because
+its text attention holds for one alone; float32; a second U-Net for attention, whose weights want gradients, run to its
+end; attention probabilities spelled out in every layer and kept; pictures of both branches coded though one is used;
+results left attached to what they came from; and on a GPU the network and that second U-Net take turns on it.
 """
 
 import copy
