@@ -25,7 +25,8 @@ class Pictures(L.Callback):
     """Draws the first validation batch: input, prediction from each condition, truth; and unconditional hands.
 
     The pictures go to `hands-STEP.png` and `samples-STEP.png`, the loss curves at the end to `curves.png`, and the
-    first two also to a logger that takes images. A method that makes pictures shows those, `pictures-STEP.png`. They show what validation predicted, so they cost no sampling.
+    first two also to a logger that takes images. A method that makes pictures shows them in `pictures-STEP.png`. All
+    show what validation made, so they cost no sampling.
 
     Args:
         folder: Where they go.

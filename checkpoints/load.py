@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from checkpoints.precision import whole
-from zoo.models.base import Method
+from zoo.models.base import HandMethod, Method, PictureMethod
 from zoo.registry import build, nearest
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -77,6 +77,30 @@ def load(ckpt: str | Path, **overrides: Any) -> Method:
             f"({', '.join(unexpected[:3])}). They come from another version of {weights.config['class_path']}."
         )
     return model.eval()
+
+
+def load_hands(ckpt: str | Path, **overrides: Any) -> HandMethod:
+    """As `load`, for a model that makes hands.
+
+    Raises:
+        ValueError: it makes something else.
+    """
+    model = load(ckpt, **overrides)
+    if not isinstance(model, HandMethod):
+        raise ValueError(f"--ckpt {ckpt} is a {type(model).__name__}, which makes no hands. Give another one.")
+    return model
+
+
+def load_pictures(ckpt: str | Path, **overrides: Any) -> PictureMethod:
+    """As `load`, for a model that makes pictures.
+
+    Raises:
+        ValueError: it makes something else.
+    """
+    model = load(ckpt, **overrides)
+    if not isinstance(model, PictureMethod):
+        raise ValueError(f"--ckpt {ckpt} is a {type(model).__name__}, which makes no pictures. Give another one.")
+    return model
 
 
 def offline(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Stage:
         masks: dict[int, BoolArray] = {}
         for side in sorted(hands, key=lambda side: -hands[side].joints[0, 2]):  # the far one first
             studio, hand = self._studios[side], hands[side]
-            seen, mask = studio.arrange(hand.vertices, hand.joints, self.intrinsics, rng)
+            seen, mask, _ = studio.arrange(hand.vertices, hand.joints, self.intrinsics, rng)
             masks = {other: seen_before & ~seen.mask for other, seen_before in masks.items()} | {side: mask}
             if len(seen.parts):
                 painted = studio.paint(seen, look)

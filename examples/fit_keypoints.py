@@ -24,7 +24,7 @@ SIDE = 224  # pixels
 
 def main(run: str, out: Path, count: int = 4) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    model = checkpoints.load(run)
+    model = checkpoints.load_hands(run)
     assert isinstance(model, HHMR)
     batch = PoseStream(model.hand, PosePrior(), size=SIDE, seed=1).batch(0, count)
     seen = torch.ones(count, 21, dtype=torch.bool)

@@ -17,7 +17,7 @@ from zoo.metrics.intersection import self_intersections
 
 def main(run: str, out: Path, count: int = 16) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    model = checkpoints.load(run)
+    model = checkpoints.load_hands(run)
     hands = model.sample(Given(), generator=torch.Generator().manual_seed(0), batch_size=count)
     vertices = hands["vertices"][:, 0]
     contact_sheet(list(hand_picture(vertices, model.hand.faces, size=192)), columns=8).save(out / "hands.png")

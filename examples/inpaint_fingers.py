@@ -22,7 +22,7 @@ ORANGE = (0.93, 0.62, 0.40)
 
 def main(run: str, out: Path, n: int = 4) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    model = checkpoints.load(run)
+    model = checkpoints.load_hands(run)
     assert isinstance(model, HHMR)
     hand = model.hand
     rotations = torch.cat([BACK[None], PosePrior().named("large cylinder grasp")])[None]

@@ -24,7 +24,7 @@ SIZE = (224, 224)
 
 def main(run: str, out: Path, n: int = 4) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    model = checkpoints.load(run)
+    model = checkpoints.load_hands(run)
     assert isinstance(model, HHMR)
     mapper = model.conditioner.parts["image"]
     assert isinstance(mapper, ImageConditioner)

@@ -30,7 +30,7 @@ def recordings() -> tuple[list[str], torch.Tensor]:
 
 def main(run: str, out: Path) -> None:
     names, joints = recordings()
-    hand, model = OpenHand(), checkpoints.load(run)
+    hand, model = OpenHand(), checkpoints.load_hands(run)
     hands = model.sample(Given(joints=joints), generator=torch.Generator().manual_seed(0))
     # Recorded people have bones of their own length, and tips inside the finger: some millimetres stay whatever we do.
     found = procrustes(hands["joints"][:, 0], joints).points

@@ -4,12 +4,12 @@ import lightning as L
 
 from zoo.commands.official import OfficialOutput
 from zoo.hands.openhand import OpenHand
-from zoo.models.base import Method
+from zoo.models.base import HandMethod
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
 
 
-class Oracle(Method):
+class Oracle(HandMethod):
     """Knows the hands, but only as a model may: about their wrists, in the frame of the crop."""
 
     def __init__(self, names=("skeleton2d", "skeleton3d"), size=1.0, shift=0.0):

@@ -37,3 +37,15 @@ def test_xformers_is_the_written_out_formula():
     mask = torch.rand(2, 23, device="cuda") > 0.3
     mask[:, 0] = True
     torch.testing.assert_close(attend(q, k, v, mask, "xformers"), attend(q, k, v, mask, "math"), rtol=1e-2, atol=1e-2)
+
+
+def test_training_in_bfloat16_gives_what_full_precision_gives():
+    q, k, v = (torch.randn(2, 2, 5, 8).bfloat16().requires_grad_() for _ in range(3))
+    whole = [x.detach().float().requires_grad_() for x in (q, k, v)]
+    found, wanted = attend(q, k, v), attend(*whole)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, atol=1e-2, rtol=1e-2)
+    found.sum().backward()
+    wanted.sum().backward()
+    for one, other in zip((q, k, v), whole, strict=True):
+        torch.testing.assert_close(one.grad.float(), other.grad, atol=2e-2, rtol=2e-2)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import untrained
+from tests.tiny_painter import tiny_base, tiny_painter
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
@@ -13,6 +14,8 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 def test_an_example_runs_and_is_short(script, tmp_path, monkeypatch, capsys):
     assert len(script.read_text().splitlines()) <= 60
     words = [str(tmp_path / "out")]
+    if "PAINTER" in script.read_text():
+        words = [str(tiny_painter(tmp_path / "painter", tiny_base(tmp_path / "base"))), *words]
     if "RUN" in script.read_text():
         words = [str(untrained(tmp_path / "weights", images="image branch" in script.read_text())), *words]
     monkeypatch.setattr(sys, "argv", [str(script), *words])

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.base import HandData
 from zoo.hands.openhand import OpenHand
-from zoo.models.base import Method
+from zoo.models.base import HandMethod
 
 
 class ToySampler(ABC):
@@ -38,7 +38,7 @@ class Stroll(ToySampler):
 _LEAP = Leap()
 
 
-class Toy(Method):
+class Toy(HandMethod):
     """Learns nothing much.
 
     Args:

@@ -160,11 +160,12 @@ def default_data(model: str | None) -> str:
     """The embedded data that a model reads: `DEFAULT_DATA`, as crops or as whole scenes.
 
     Args:
-        model: A YAML file or a class path; None where a `--config` of the user's names the model.
+        model: A YAML file, its content, or a class path; None where a `--config` of the user's names the model.
     """
-    if model is None or "{" in model:
+    if model is None:
         return DEFAULT_DATA
-    path = str(yaml.safe_load(Path(model).read_text())["class_path"]) if Path(model).is_file() else model
+    text = model if "{" in model else Path(model).read_text() if Path(model).is_file() else None
+    path = model if text is None else str(yaml.safe_load(text)["class_path"])
     home, _, name = path.rpartition(".")
     kind = getattr(import_module(home or "zoo.models"), name, None)
     return DEFAULT_SCENES if getattr(kind, "rows", "hands") == "scenes" else DEFAULT_DATA

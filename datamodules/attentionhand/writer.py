@@ -61,16 +61,19 @@ class AttentionHandWriter:
         shards = [range(i, min(i + self.shard, self.count)) for i in range(0, self.count, self.shard)]
         return [rows for rows in shards if not self._shard(rows).is_file()]
 
-    def write(self, rows: range, scenes: Iterable[Scene]) -> None:
+    def write(self, rows: range, scenes: Iterable[Scene | None]) -> None:
         """Writes one shard.
 
         Args:
             rows: One of `missing()`.
             scenes: Of these rows. Each needs a caption and a mesh image; one without an image is a row to predict.
-                Its name becomes its file id, and must be its own; without one it is the row's number.
+                Its name becomes its file id, and must be its own; without one it is the row's number. None leaves a
+                row out.
         """
         lines = []
         for number, scene in zip(rows, scenes, strict=True):
+            if scene is None:
+                continue
             name = scene.name or f"{number:012d}"
             if "/" in name or "\\" in name or name.startswith("."):
                 raise ValueError(f"Scene {number} is called {name!r}, which is no name for a file. Name it otherwise.")

@@ -95,7 +95,7 @@ class FreiHANDWriter:
         self,
         samples: range,
         labels: Labels,
-        images: Iterable[Iterable[ByteArray]],
+        images: Iterable[Iterable[ByteArray | bytes]],
         masks: Iterable[BoolArray] | None = None,
         captions: Iterable[Iterable[str]] | None = None,
     ) -> None:
@@ -104,7 +104,7 @@ class FreiHANDWriter:
         Args:
             samples: One of `missing()`.
             labels: Of these samples.
-            images: For each version, for each sample, (h, w, 3) RGB.
+            images: For each version, for each sample, (h, w, 3) RGB, or a JPEG file's content.
             masks: For each sample, (h, w) True = hand; only the training part has any.
             captions: For each version, for each sample, a sentence. FreiHAND has none; `*_caption.json` is ours.
         """
@@ -142,13 +142,15 @@ class FreiHANDWriter:
     def _shard(self, samples: range) -> Path:
         return self._parts / f"{samples.start:08d}.npz"
 
-    def _jpeg(self, folder: str, number: int, image: ByteArray, space: str) -> None:
+    def _jpeg(self, folder: str, number: int, image: ByteArray | bytes, space: str) -> None:
         path = self.root / self.part / folder / f"{number:08d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".tmp")
         chroma = "Gray" if space == "GRAY" else "420"
-        data = simplejpeg.encode_jpeg(np.ascontiguousarray(image), self.quality, space, chroma)
-        draft.write_bytes(data)
+        if isinstance(image, bytes):
+            draft.write_bytes(image)
+        else:
+            draft.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), self.quality, space, chroma))
         os.replace(draft, path)
 
     def _json(self, kind: str) -> None:

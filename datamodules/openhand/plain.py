@@ -26,6 +26,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {  # sRGB
 SKIN = ("very light", "light", "tan", "brown", "dark")  # from the lightest fifth of tones to the darkest
 SPREAD = 0.03  # standard deviation of a named colour
 BACKGROUNDS = ("wall", "cloth", "wooden table")
+SHARES = (0.5, 0.25, 0.25)  # of the backgrounds
 
 
 def named_colour(rng: Rng) -> tuple[str, Floats]:
@@ -36,15 +37,25 @@ def named_colour(rng: Rng) -> tuple[str, Floats]:
 
 def plain_background(rng: Rng, size: int) -> tuple[Picture, str]:
     """A calm background (size, size, 3), sRGB in [0, 1], and what it is called."""
-    kind = str(rng.choice(BACKGROUNDS, p=[0.5, 0.25, 0.25]))
+    kind = str(rng.choice(BACKGROUNDS, p=SHARES))
     if kind == "wooden table":
-        return np.clip(planks(rng, size), 0, 1, dtype=np.float32), "on a wooden table"
+        return np.clip(planks(rng, size), 0, 1, dtype=np.float32), place(kind, "")
     name, tone = named_colour(rng)
     if kind == "wall":
-        return np.clip(
-            gradient_of(rng, size, tone, tone * rng.uniform(0.75, 1.1)), 0, 1
-        ), f"before {_article(name)} {name} wall"
-    return np.clip(cloth_of(rng, size, tone, 0.85 * tone), 0, 1), f"on {name} cloth"
+        return np.clip(gradient_of(rng, size, tone, tone * rng.uniform(0.75, 1.1)), 0, 1), place(kind, name)
+    return np.clip(cloth_of(rng, size, tone, 0.85 * tone), 0, 1), place(kind, name)
+
+
+def place(kind: str, colour: str) -> str:
+    """What a background is called.
+
+    Args:
+        kind: One of `BACKGROUNDS`.
+        colour: A name of `COLOURS`; not read for a wooden table.
+    """
+    if kind == "wooden table":
+        return "on a wooden table"
+    return f"before {_article(colour)} {colour} wall" if kind == "wall" else f"on {colour} cloth"
 
 
 def described_person(rng: Rng) -> tuple[Look, str, str]:

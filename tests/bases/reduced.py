@@ -21,13 +21,13 @@ def base(heads=HEADS, groups=32, kind="scaled_linear", text_heads=1):
     return Base(codec, text, unet, NoiseSchedule(kind))
 
 
-def dual(base, seed=1):
+def dual(base, seed=1, spread=0.1):
     """The base's U-Net with a copy whose weights have moved away from it."""
     found = DualUNet(base.unet)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in found.guide.parameters():
-            weight += 0.1 * torch.randn(weight.shape, generator=generator)
+            weight += spread * torch.randn(weight.shape, generator=generator)
     return found.eval()
 
 

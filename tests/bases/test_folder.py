@@ -37,6 +37,15 @@ def test_a_written_folder_reads_back_as_the_same_base(written, base):
     assert reduced.same(found.text, base.text)
     assert found.hash == base.hash
     assert (found.schedule.kind, found.codec.scale) == ("scaled_linear", 0.18215)
+    assert found.unet.net.config.sample_size == 8
+
+
+def test_the_scale_that_training_found_is_kept(tmp_path):
+    base = reduced.base()
+    base.codec.scale = 0.25
+    write_base(base, tmp_path / "sd")
+    assert load_base(str(tmp_path / "sd")).codec.scale == 0.25
+    assert AutoencoderKL.load_config(tmp_path / "sd" / "vae")["scaling_factor"] == 0.25
 
 
 def test_diffusers_and_transformers_read_the_written_parts(written, base):

@@ -85,6 +85,8 @@ def test_both_copies_of_a_dual_unet_start_from_what_is_imported(written, guide):
     start_guide(dual, str(written / "net"))
     assert reduced.same(dual.guide, guide)
     assert reduced.same(dual.guide_local, guide)
+    with pytest.raises(ValueError, match=r"Set the dual U-Net's hint to \[16, 32, 96, 256\]"):
+        start_guide(DualUNet(base.unet, hint=(16, 16, 16, 16)), str(written / "net"))
 
 
 def test_a_copy_of_another_size_is_refused_and_says_in_what(written):
@@ -119,7 +121,7 @@ def test_a_file_in_the_original_layout_keeps_what_tensors_do_not_tell(tmp_path):
         write_original(base, file, guide, prefix)
         found = load_base(str(file))
         assert found.hash == base.hash
-        assert found.schedule.kind == "linear"
+        assert (found.schedule.kind, found.unet.net.config.sample_size) == ("linear", 8)
         x, t = torch.randn(1, 4, 8, 8), torch.tensor([9])
         condition = base.text(["a hand"])
         torch.testing.assert_close(found.text(["a hand"]).tokens, condition.tokens, rtol=0, atol=0)

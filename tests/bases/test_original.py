@@ -10,6 +10,7 @@ from zoo.bases import load_base, read_guide
 from zoo.bases.names import codec_name, guide_name, unet_name
 from zoo.bases.original import base_of, guide_of, idle_lines, open_original
 from zoo.bases.report import Misfit, table
+from zoo.bases.write import write_original
 
 
 def saved(path, state, **more):
@@ -93,8 +94,22 @@ def test_attentionhands_checkpoint_gives_guide_and_base_and_says_what_it_left(tm
     assert "second U-Net (TAS)" in said
     assert "read and not needed, because attention maps come from the frozen U-Net itself" in said
     assert "embeddings.position_ids not needed" in said
+    assert "assumed, as in version 1.5: 8 heads, 32 groups, latents of 64, predicts the noise\n" in said
+    assert (
+        "embeddings.position_ids not needed; assumed, as in version 1.5: 1 heads, quick GELU, padding with end" in said
+    )
+    assert line.note == "assumed, as in version 1.5: 8 heads, 32 groups"
     counted = sum(each.read for each in [*lines, line, *idle_lines(file)])
     assert counted == len(state) - 1  # the positions
+
+
+def test_what_tensors_do_not_tell_is_assumed_and_said_only_where_the_file_does_not_say_it(tmp_path, base, guide):
+    state = {key: value for key, value in layout.base_state(base).items() if key != "betas"}
+    _, lines = base_of(open_original(saved(tmp_path / "a.ckpt", state)))
+    assert lines[0].note.endswith("predicts the noise, scaled_linear schedule of 1000 steps")
+    write_original(base, tmp_path / "b.safetensors", guide)
+    told = open_original(tmp_path / "b.safetensors")
+    assert not any(line.note for line in [*base_of(told)[1], guide_of(told)[1]])
 
 
 def test_what_is_missing_unexpected_and_of_another_shape_is_listed(tmp_path, base, guide):
@@ -147,7 +162,31 @@ def test_one_part_of_a_folder_is_refused(tmp_path, base):
         load_base(str(saved(tmp_path / "a.ckpt", base.unet.net.state_dict())))
 
 
+def test_a_guidance_copy_that_reads_no_mesh_image_is_refused(tmp_path, guide):
+    state = {key: value for key, value in layout.guide_state(guide).items() if "hint" not in key}
+    with pytest.raises(ValueError, match="it has no input_hint_block, which reads the mesh image"):
+        read_guide(str(saved(tmp_path / "guide.pth", state)))
+
+
 def test_a_guidance_copy_by_itself_is_read_with_and_without_its_prefix(tmp_path, base, guide):
     for prefix in ("control_model.", ""):
         path = saved(tmp_path / "guide.pth", layout.guide_state(guide, prefix))
         assert reduced.same(read_guide(str(path), base.unet, 8), guide)
+
+
+def test_the_published_sizes_are_read_off_the_published_names_and_shapes():
+    """686, 248 and 340 tensors: as many as Stable Diffusion 1.5's U-Net and autoencoder and ControlNet's copy have."""
+    from zoo.bases.guides import empty_guide
+    from zoo.bases.sizes import codec_sizes, unet_sizes
+    from zoo.denoisers.latent_unet import LatentUNet
+    from zoo.encoders.codec import KLCodec
+
+    with torch.device("meta"):
+        unet, codec = LatentUNet().net, KLCodec().net
+    copy = empty_guide(4, (320, 640, 1280, 1280), 2, 8, 768, 32)
+    state = {unet_name(key, 2): value for key, value in unet.state_dict().items()}
+    assert (len(state), unet_sizes(state)) == (686, (4, (320, 640, 1280, 1280), 2, 768))
+    state = {guide_name(key, 2): value for key, value in copy.state_dict().items()}
+    assert (len(state), unet_sizes(state)) == (340, (4, (320, 640, 1280, 1280), 2, 768))
+    state = {codec_name(key, 4): value for key, value in codec.state_dict().items()}
+    assert (len(state), codec_sizes(state)) == (248, ((128, 256, 512, 512), 2, 4))

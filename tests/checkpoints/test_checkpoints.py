@@ -37,6 +37,13 @@ def test_a_released_folder_gives_the_model_back(toy_zoo, tmp_path):
     assert checkpoints.load(folder, lr=0.5).lr == 0.5
 
 
+def test_a_model_of_hands_is_not_taken_for_one_of_pictures(toy_zoo, tmp_path):
+    folder = checkpoints.save(tmp_path / "toy", CONFIG, Toy(width=6).state_dict(), "# Toy")
+    assert isinstance(checkpoints.load_hands(folder), Toy)
+    with pytest.raises(ValueError, match="a Toy, which makes no pictures"):
+        checkpoints.load_pictures(folder)
+
+
 def test_released_weights_that_were_changed_are_refused(toy_zoo, tmp_path):
     folder = checkpoints.save(tmp_path / "toy", CONFIG, Toy(width=6).state_dict(), "card")
     weights = bytearray((folder / "model.safetensors").read_bytes())

@@ -179,13 +179,16 @@ def test_wrong_words_are_answered_in_a_sentence(toy_weights, words, said, capsys
 
 def test_shipped_weights_come_first_and_images_want_those_that_see(toy_zoo, tmp_path, monkeypatch, capsys):
     import checkpoints
-    from zoo.commands.sample import _newest
+    from zoo.commands.chosen import newest
+    from zoo.commands.sample import _preferred
 
     (tmp_path / "work" / "runs" / "hhmr" / "1" / "checkpoints").mkdir(parents=True)
     (tmp_path / "work" / "runs" / "hhmr" / "1" / "checkpoints" / "last.ckpt").touch()
     monkeypatch.setattr(checkpoints, "names", lambda: ["hhmr", "hhmr-image"])
-    chosen = [_newest("hhmr", *how) for how in (("fit", "auto"), ("reconstruct", "auto"), ("fit", "image"))]
+    chosen = [
+        newest("hhmr", _preferred("hhmr", *how)) for how in (("fit", "auto"), ("reconstruct", "auto"), ("fit", "image"))
+    ]
     assert chosen == ["hhmr", "hhmr-image", "hhmr-image"]
     monkeypatch.setattr(checkpoints, "names", lambda: [])
-    assert _newest("hhmr", "fit", "auto") == "runs/hhmr/1"
+    assert newest("hhmr") == "runs/hhmr/1"
     assert "Taking the newest run" in capsys.readouterr().out

@@ -67,6 +67,15 @@ def test_a_mesh_is_cut_where_its_photograph_ends():
     assert int(rows[-1]) < 198  # the local part, too, shows some of the bar
 
 
+def test_meshes_that_nobody_looks_at_are_not_drawn_and_change_nothing_else():
+    with_meshes, without = batch_of(both()), batch_of(both(), meshes=False)
+    assert with_meshes["has_mesh_image"].all()
+    assert not without["has_mesh_image"].any()
+    assert len(without["mesh"]) == len(without["mesh_local"]) == 0
+    assert torch.equal(with_meshes["box"], without["box"])
+    assert torch.equal(with_meshes["vertices"], without["vertices"])
+
+
 def test_a_mesh_picture_is_bright_on_black():
     grey = batch_of(both(), size=192)["mesh"][0].float().mean(0)
     assert (grey[grey > 0] > 127).all()

@@ -47,12 +47,11 @@ def test_the_score_is_a_hundred_times_the_cosine_or_nothing(files):
     config, weights, model = files
     images = (255 * pictures()).round() / 255
     expected = 100 * direct(model, images)
-    for order in (slice(None), slice(None, None, -1)):
-        metric = CLIPScore(OpenClip.from_file(str(config), weights))
-        metric.update(images, TEXTS)
-        torch.testing.assert_close(metric.compute(), expected.mean().clamp_min(0), rtol=1e-4, atol=1e-4)
-        each = (metric.clip.images(images) * metric.clip.texts(TEXTS)).sum(-1)[order]
-        torch.testing.assert_close(100 * each, expected[order], rtol=1e-4, atol=1e-4)
+    metric = CLIPScore(OpenClip.from_file(str(config), weights))
+    metric.update(images, TEXTS)
+    torch.testing.assert_close(metric.compute(), expected.mean().clamp_min(0), rtol=1e-4, atol=1e-4)
+    each = (metric.clip.images(images) * metric.clip.texts(TEXTS)).sum(-1)
+    torch.testing.assert_close(100 * each, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_larger_pictures_are_prepared_as_open_clip_does(files):

@@ -76,6 +76,7 @@ def test_iou_is_the_mean_over_pictures_with_a_silhouette():
     assert mask_iou(~predicted[2:], target[2:]).tolist() == [1.0]
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
 def test_nothing_is_not_a_number():
     assert all(math.isnan(value) for value in [*HandConfidence().compute(), *KeypointMSE("2d").compute()])
     assert math.isnan(MaskIoU().compute())

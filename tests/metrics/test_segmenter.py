@@ -34,7 +34,9 @@ def test_it_learns_which_pixels_are_hand_and_the_same_seed_gives_the_same_networ
     first, second = (train_segmenter(images, masks, 40, batch=8, model=model, tell=said.append) for model in small)
     unseen, truth = discs(16, seed=1)
     assert float(mask_iou(first.masks(unseen.float() / 255), truth).mean()) > 0.7
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
     assert said[39].step == 40
     assert said[39].loss < said[0].loss
     digest = first.save(tmp_path / "s.safetensors")

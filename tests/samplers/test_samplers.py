@@ -55,6 +55,31 @@ def test_ddim_is_the_loop_of_diffusers(eta, spacing):
     torch.testing.assert_close(ours, x, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("steps", [7, 20])
+def test_leading_with_offset_one_is_stable_diffusions_own_loop(steps):
+    """Its last step ends at the first level of noise, not at the clean signal."""
+    theirs = DDIMScheduler(
+        1000, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
+        prediction_type="sample", timestep_spacing="leading", steps_offset=1, set_alpha_to_one=False,
+    )  # fmt: skip
+    theirs.set_timesteps(steps)
+    schedule = NoiseSchedule("scaled_linear")
+    denoise = gaussian(0.1, 0.8, schedule)
+    x = noise = torch.randn(5, 6)
+    for t in theirs.timesteps:
+        x = theirs.step(denoise(x, t.expand(5)).x0, int(t), x).prev_sample
+    ours = DDIM(steps, spacing="leading", offset=1)(denoise, noise, schedule)
+    torch.testing.assert_close(ours, x, rtol=1e-4, atol=1e-4)
+    assert schedule.times(steps, "leading", 1) == theirs.timesteps.tolist()
+
+
+def test_an_offset_that_leads_out_of_the_schedule_or_to_other_times_is_refused():
+    with pytest.raises(ValueError, match=r"run from 1000 to 1; times are 0 to 999\. Set fewer"):
+        NoiseSchedule().times(1000, "leading", 1)
+    with pytest.raises(ValueError, match="goes with leading times, not trailing"):
+        NoiseSchedule().times(10, "trailing", 1)
+
+
 def test_ddpm_is_ddim_at_eta_one():
     schedule, noise = NoiseSchedule(), torch.randn(4, 3)
     denoise = gaussian(0.0, 1.0, schedule)

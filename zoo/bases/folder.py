@@ -72,8 +72,9 @@ def _unet(config: Mapping[str, Any], folder: Path) -> LatentUNet:
         )
     widths = config.get("block_out_channels", (320, 640, 1280, 1280))
     layers, context = config.get("layers_per_block", 2), config.get("cross_attention_dim", 1280)
+    groups, side = config.get("norm_num_groups", 32), config.get("sample_size") or 64
     with torch.device("meta"):
-        unet = LatentUNet(channels, widths, layers, heads, context, config.get("norm_num_groups", 32))
+        unet = LatentUNet(channels, widths, layers, heads, context, groups, side)
     _agree(config, unet.net.config, folder / "unet")
     return unet
 

@@ -97,17 +97,24 @@ def read_guide(name: str, unet: "LatentUNet | None" = None, factor: int | None =
     return guide
 
 
-def start_guide(dual: "DualUNet", name: str) -> None:
+def start_guide(dual: "DualUNet", name: str, factor: int | None = None) -> None:
     """Starts the guidance copy, or both, of a dual U-Net from one out of a file or a folder.
 
     Args:
         dual: Whose copies take over the weights.
         name: As for `read_guide`.
+        factor: The codec's; the dual U-Net's own when None.
     """
-    state = read_guide(name, dual.base, dual.factor).state_dict()
+    found = read_guide(name, dual.base, dual.factor if factor is None else factor)
+    theirs, ours = (_plain(net.config)["conditioning_embedding_out_channels"] for net in (found, dual.guide))
+    if theirs != ours:
+        raise ValueError(
+            f"The guidance copy of {name} reads mesh images by convolutions of {theirs} channels, not {ours}. "
+            f"Set the dual U-Net's hint to {theirs}."
+        )
     for guide in (dual.guide, dual.guide_local):
         if guide is not None:
-            guide.load_state_dict(state)
+            guide.load_state_dict(found.state_dict())
 
 
 def check_fits(guide: "ControlNetModel", unet: "LatentUNet", source: object) -> None:

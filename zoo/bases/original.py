@@ -1,15 +1,15 @@
 """Files in the layout of the original Stable Diffusion code: one file with all parts, told apart by prefixes.
 
 AttentionHand's own checkpoint is one of them, with the guidance copy beside the rest, and so are the first ControlNet
-files. The heads and the groups of the layers leave no trace in the tensors: they are those of version 1.5, unless the
-file's metadata says otherwise, as it does in those written here.
+files. The heads and the groups of the layers leave no trace in the tensors: they are those of version 1.5, and the
+report says so, unless the file's metadata says otherwise, as it does in those written here.
 """
 
 import json
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +65,7 @@ class Untold:
     Args:
         heads: Of the U-Net's attention.
         groups: Of its normalisations.
+        side: Of the latents that it was made for.
         codec_groups: Of the autoencoder's.
         text_heads: Of the text encoder's attention; CLIP has one for 64 channels.
         quick_gelu: Whether that encoder has OpenAI's activation.
@@ -75,6 +76,7 @@ class Untold:
 
     heads: int = 8
     groups: int = 32
+    side: int = 64
     codec_groups: int = 32
     text_heads: int | None = None
     quick_gelu: bool = True
@@ -91,6 +93,14 @@ class Original:
     groups: Mapping[Group, dict[str, Tensor]]
     untold: Untold = field(default_factory=Untold)
     left: tuple[str, ...] = ()
+    assumed: bool = True  # what tensors do not tell, for want of the file's word
+
+    def noted(self, line: Line, *facts: str) -> Line:
+        """The line with what was assumed for its part."""
+        if not self.assumed:
+            return line
+        note = f"assumed, as in version 1.5: {', '.join(facts)}"
+        return replace(line, note=f"{line.note}; {note}" if line.note else note)
 
     @property
     def has_base(self) -> bool:
@@ -129,7 +139,7 @@ def open_original(path: Path) -> Original:
         prefix = next((prefix for prefix in PREFIXES if key.startswith(prefix)), "")
         group = PREFIXES[prefix] if prefix else "schedule" if SCHEDULE.fullmatch(key) else "other"
         groups.setdefault(group, {})[key.removeprefix(prefix)] = value
-    found = Original(path, groups, _untold(facts), left)
+    found = Original(path, groups, _untold(facts), left, KEY not in facts)
     _refuse_others(found)
     return found
 
@@ -145,7 +155,7 @@ def base_of(original: Original) -> tuple[Base, list[Line]]:
     except ValueError as error:
         raise ValueError(f"{original.path} is not of the original layout: {error}.") from error
     with torch.device("meta"):
-        unet = LatentUNet(channels, widths, layers, untold.heads, context, untold.groups)
+        unet = LatentUNet(channels, widths, layers, untold.heads, context, untold.groups, untold.side)
         codec = KLCodec(codec_widths, codec_layers, codec_channels, untold.codec_groups, untold.scale)
     heads = untold.text_heads or max(width // 64, 1)
     text = ClipText(width, text_layers, heads, length, vocabulary, untold.quick_gelu, untold.padding)
@@ -157,6 +167,11 @@ def base_of(original: Original) -> tuple[Base, list[Line]]:
     demand(lines, original.path)
     kind, steps = untold.schedule
     betas = original.groups.get("schedule", {}).get("betas")
+    of_codec = [f"{untold.codec_groups} groups", f"scale {untold.scale}"]
+    of_text = [f"{heads} heads", "quick GELU" if untold.quick_gelu else "GELU", f"padding with {untold.padding}"]
+    of_unet = [*_layers(untold), f"latents of {untold.side}", "predicts the noise"]
+    of_unet += [f"{kind} schedule of {steps} steps"] if betas is None else []
+    lines = [original.noted(x, *y) for x, y in zip(lines, (of_unet, of_codec, of_text), strict=True)]
     schedule = NoiseSchedule(kind, steps) if betas is None else by_betas(betas, original.path)  # type: ignore[arg-type]
     return Base(codec, text, unet, schedule), lines
 
@@ -179,13 +194,15 @@ def guide_of(original: Original) -> tuple[Any, Line]:
         channels, widths, layers, context = unet_sizes(state)
         places = sorted(int(m[1]) for key in state if (m := re.fullmatch(r"input_hint_block\.(\d+)\.weight", key)))
         convolved = [state[f"input_hint_block.{place}.weight"].shape[0] for place in places]
+        if len(convolved) < 2:
+            raise ValueError("it has no input_hint_block, which reads the mesh image")
     except ValueError as error:
         raise ValueError(f"{original.path}: the guidance copy is not of the original layout: {error}.") from error
     hints = tuple(convolved[:-1:2])  # the others keep the width, and the last has the U-Net's
     guide = empty_guide(channels, widths, layers, original.untold.heads, context, original.untold.groups, hints)
     line = fill(guide, state, lambda name: guide_name(name, layers, len(convolved) - 2), "guidance copy")
     demand([line], original.path)
-    return guide.eval(), line
+    return guide.eval(), original.noted(line, *_layers(original.untold))
 
 
 def idle_lines(original: Original) -> list[Line]:
@@ -218,6 +235,10 @@ def load_original(path: Path) -> Base:
 def metadata(untold: Untold) -> dict[str, str]:
     """What goes into the metadata of a file for what its tensors do not tell."""
     return {"format": "pt", KEY: json.dumps(asdict(untold))}
+
+
+def _layers(untold: Untold) -> tuple[str, str]:
+    return f"{untold.heads} heads", f"{untold.groups} groups"
 
 
 def _untold(facts: Mapping[str, str]) -> Untold:

@@ -87,6 +87,8 @@ def write_base(base: Base, folder: Path, overwrite: bool = False) -> None:
     with appearing(folder, overwrite) as temporary:
         base.unet.net.save_pretrained(temporary / "unet")
         codec.net.save_pretrained(temporary / "vae")
+        settings = temporary / "vae" / "config.json"  # where training may have found another scale than it began with
+        _write_json(settings, {**json.loads(settings.read_text()), "scaling_factor": codec.scale})
         _write_text(base.text, temporary / "text_encoder")
         write_tokenizer(base.text.tokens, temporary / "tokenizer")
         _write_json(temporary / "scheduler" / "scheduler_config.json", to_config(base.schedule))
@@ -127,7 +129,7 @@ def write_original(
         copied = guide.state_dict().items()
         state |= {f"{prefix}{guide_name(key, guide.config.layers_per_block, inner)}": value for key, value in copied}
     with appearing(file, overwrite) as temporary:
-        save_file(_apart(state), temporary, metadata(untold_of(base)))
+        save_file(_plain(state), temporary, metadata(untold_of(base)))
 
 
 def untold_of(base: Base) -> Untold:
@@ -137,6 +139,7 @@ def untold_of(base: Base) -> Untold:
     return Untold(
         config.num_attention_heads or config.attention_head_dim,
         config.norm_num_groups,
+        config.sample_size,
         _kl(base).net.config.norm_num_groups,
         block.attn.num_heads,
         _quick(base.text),
@@ -165,7 +168,7 @@ def _write_text(text: ClipText, folder: Path) -> None:
         "pad_token_id": text.tokens.end if text.tokens.padding == "end" else 0,
     }
     _write_json(folder / "config.json", config)
-    save_file(_apart(to_hugging_face(text.state_dict())), folder / "model.safetensors", {"format": "pt"})
+    save_file(_plain(to_hugging_face(text.state_dict())), folder / "model.safetensors", {"format": "pt"})
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -186,6 +189,5 @@ def _kl(base: Base) -> KLCodec:
     return base.codec
 
 
-def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Clones, because safetensors refuses tensors that share memory."""
-    return {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().contiguous() for key, value in state.items()}

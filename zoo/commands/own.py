@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
@@ -15,13 +16,26 @@ from zoo.registry import UsageError
 Command = Callable[..., int | None]
 
 
-def run_command(name: str, commands: Command | dict[str, Command], argv: Sequence[str]) -> int:
+@dataclass(frozen=True)
+class ByWords:
+    """A command whose options depend on what else is said.
+
+    Args:
+        choose: From the words to the function that does it, and the words as its options understand them.
+    """
+
+    choose: Callable[[Sequence[str]], tuple[Command, list[str]]]
+
+
+def run_command(name: str, commands: Command | ByWords | dict[str, Command], argv: Sequence[str]) -> int:
     """Parses `argv` for a function, or for a dictionary of functions by subcommand, and calls it.
 
     Returns:
         What the function returns: its exit code; none means 0.
     """
     prog = f"python -m zoo {name}"
+    if isinstance(commands, ByWords):
+        commands, argv = commands.choose(argv)
     if isinstance(commands, dict):
         word = argv[0] if argv else ""
         if word in ("-h", "--help"):

@@ -1,10 +1,13 @@
 """`sample`: the four tasks of one model. Hands from noise, from parts of hands, from images, and from keypoints."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.commands import folder
+from zoo.commands.chosen import again, digest, newest
+from zoo.commands.own import ByWords, Command
 from zoo.commands.tasks.case import Case, Unreadable, side_of
 from zoo.commands.tasks.crops import What
 from zoo.commands.tasks.words import check_flags, fingers_of, size_of
@@ -13,7 +16,7 @@ from zoo.registry import UsageError
 if TYPE_CHECKING:
     from zoo.commands.tasks.task import Task
     from zoo.hands.model import HandModel
-    from zoo.models.base import Method
+    from zoo.models.base import HandMethod
 
 ROWS = 64  # hands sampled at once
 
@@ -104,7 +107,7 @@ def sample(
     }
     if task in ("reconstruct", "fit") and input is not None:
         items = _hands(task, input, None, reading)  # what cannot be read is said before anything is loaded
-    weights = _newest(model, task, given) if ckpt is None else ckpt
+    weights = newest(model, _preferred(model, task, given)) if ckpt is None else ckpt
     method, source = _load(weights, steps, device)
     if task == "generate":
         from zoo.commands.tasks.generate import patient, to_generate
@@ -127,7 +130,7 @@ def sample(
     options = {key: str(value) if isinstance(value, Path) else value for key, value in words.items()} | {"n": count}
     for key in ("out", "overwrite", "resume", "model", "ckpt"):
         del options[key]
-    header = {"checkpoint": {"path": str(source), "sha256": _digest(source)}, "options": options}
+    header = {"checkpoint": {"path": str(source), "sha256": digest(source)}, "options": options}
     store = Store(target, method.hand.faces, formats, header, overwrite, resume)
     try:
         with stoppable():
@@ -138,7 +141,7 @@ def sample(
         store.write_manifest("stopped")
         print(
             f"\nStopped after {len(store.records)} of {len(items[:limit])} hands; they are whole in {target}. "
-            f"Go on with: {_command(target)}",
+            f"Go on with: {again(target)}",
             file=sys.stderr,
         )
         return 128 + stop.number
@@ -170,7 +173,7 @@ def _hands(task: str, path: Path, hand: "HandModel | None", reading: dict[str, A
 
 def _task(
     task: str,
-    method: "Method",
+    method: "HandMethod",
     n: int,
     guide: float,
     given: What,
@@ -200,52 +203,37 @@ def _draw(store: Any, task: str, pictures: bool) -> list[str]:
     return draw_all(store, task) if pictures else []
 
 
-def _newest(model: str, task: str, given: str) -> str:
-    """Weights that ship, those with an image branch where one is needed; or else the newest run."""
-    import checkpoints
-
-    pictured = [f"{model}-image"] if task == "reconstruct" or given in ("image", "all") else []
-    for name in [*pictured, model]:
-        if name in checkpoints.names():
-            print(f"Taking the weights {name} that come with the project; --ckpt takes others.")
-            return name
-    files = sorted(Path(folder.PARENT, model).glob("*/checkpoints/*.ckpt"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        raise UsageError(
-            f"There are no weights of {model} with the project and no run of it in {folder.PARENT}/{model}. "
-            f"Give --ckpt, or train one first: python -m zoo fit --model {model}"
-        )
-    run = str(files[-1].parent.parent)
-    print(f"Taking the newest run, {run}; --ckpt takes others.")
-    return run
+def _preferred(model: str, task: str, given: str) -> list[str]:
+    """Weights with an image branch where one is needed."""
+    return [f"{model}-image"] if task == "reconstruct" or given in ("image", "all") else []
 
 
-def _digest(source: Path) -> str:
-    from checkpoints.load import sha256
-
-    return sha256(source / "model.safetensors" if source.is_dir() else source)
-
-
-def _load(weights: str, steps: int | None, device: str) -> "tuple[Method, Path]":
+def _load(weights: str, steps: int | None, device: str) -> "tuple[HandMethod, Path]":
     import torch
 
     import checkpoints
+    from zoo.models.base import PictureMethod
 
     source = checkpoints.find(weights)
-    method = checkpoints.load(source, **({} if steps is None else {"sampler.steps": steps}))
+    method: Any = checkpoints.load(source, **({} if steps is None else {"sampler.steps": steps}))
+    if isinstance(method, PictureMethod):
+        raise UsageError(
+            f"{weights} makes pictures, not hands. Say of what with --prompt; --model NAME --help tells more."
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return method.to(device), source
 
 
-def _command(target: Path) -> str:
-    """The command that goes on with a stopped run."""
-    import shlex
+def _by_method(argv: Sequence[str]) -> tuple[Command, list[str]]:
+    """The function for the method that the words name: one for hands, one for pictures."""
+    from zoo.commands.painting.words import gathered, paints
 
-    from zoo.registry import without
+    if not paints(argv):
+        return sample, list(argv)
+    from zoo.commands.painting.paint import paint
 
-    words = [word for word in without(sys.argv[1:], "out") if word not in ("--resume", "--overwrite")]
-    return shlex.join(["python", "-m", "zoo", *words, "--out", str(target), "--resume"])
+    return paint, gathered(argv)
 
 
-COMMANDS = sample
+COMMANDS = ByWords(_by_method)

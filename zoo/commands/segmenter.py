@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def segmenter(
-    root: Path, out: Path, steps: int = 1500, n: int = 8000, held_out: int = 200, batch: int = 24, seed: int = 0
+    root: Path, out: Path, steps: int = 1200, n: int = 8000, held_out: int = 200, batch: int = 16, seed: int = 0
 ) -> None:
     """Trains a hand segmenter on the pictures and masks of a folder in FreiHAND's layout; says its IoU.
 

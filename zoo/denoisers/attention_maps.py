@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zoo.denoisers.attend import Attend
 from zoo.shapes import AttentionMaps, Float, Latents, Time, Tokens
 
 Place = Literal["down", "mid", "up"]
@@ -232,7 +233,13 @@ def _plain(processors: Sequence[object]) -> None:
     """Refuses attention that ours cannot stand in for."""
     from diffusers.models import attention_processor as known  # takes seconds to load, but a U-Net is here already
 
-    plain = (known.AttnProcessor, known.AttnProcessor2_0, known.SlicedAttnProcessor, known.XFormersAttnProcessor)
+    plain = (
+        Attend,
+        known.AttnProcessor,
+        known.AttnProcessor2_0,
+        known.SlicedAttnProcessor,
+        known.XFormersAttnProcessor,
+    )
     for processor in processors:
         if isinstance(processor, _Processor):
             raise ValueError("These attention maps are being captured already. Leave the other capture first.")

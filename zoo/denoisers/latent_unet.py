@@ -7,6 +7,7 @@ from torch import Tensor
 
 from zoo.attention import Backend, resolve_backend
 from zoo.condition import Condition
+from zoo.denoisers.attend import Attend
 from zoo.denoisers.base import Denoiser
 from zoo.shapes import Latents, Time
 
@@ -191,10 +192,7 @@ def set_attention(net: Any, backend: str) -> None:
         net: A network with `set_attn_processor`.
         backend: `sdpa`, `xformers` or `math`.
     """
-    from diffusers.models import attention_processor as processors
-
-    names = {"sdpa": "AttnProcessor2_0", "xformers": "XFormersAttnProcessor", "math": "AttnProcessor"}
-    net.set_attn_processor(getattr(processors, names[backend])())
+    net.set_attn_processor(Attend(backend))
 
 
 def _block(block: Any, hidden: Tensor, time: Tensor, tokens: Tensor, bias: Tensor | None, **more: Any) -> Any:

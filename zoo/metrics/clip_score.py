@@ -90,10 +90,10 @@ class OpenClip(nn.Module):
         """
         height, width = images.shape[-2:]
         scale = self.side / min(height, width)
-        size = (max(self.side, round(height * scale)), max(self.side, round(width * scale)))
+        size = (max(self.side, int(height * scale)), max(self.side, int(width * scale)))
         if size != (height, width):
             images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        top, left = (size[0] - self.side) // 2, (size[1] - self.side) // 2
+        top, left = round((size[0] - self.side) / 2), round((size[1] - self.side) / 2)
         square = images[..., top : top + self.side, left : left + self.side]
         return F.normalize(self.model.encode_image((square - self.mean) / self.std).float(), dim=-1)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from zoo.metrics.extractors import resized
 from zoo.shapes import Images
 
-Boxes = Float[Tensor, "k 4"]  # left, top, right, bottom edges, pixels from the picture's top left corner
+Boxes = Float[Tensor, "_ 4"]  # any number; left, top, right, bottom edges, pixels from the picture's top left corner
 
 
 @dataclass(frozen=True)

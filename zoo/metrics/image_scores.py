@@ -1,5 +1,6 @@
 """Every score of a folder of made pictures in one pass over it and one over the real ones."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -95,8 +96,10 @@ def image_scores(
         mark, _, who = kind.partition("/")
         found_by = f"boxes: {who}; " if who else ""
         name = extractor.name + (f"/{who}" if who else "")
-        _add(scores, f"fid{mark}/{name}", float(frechet.compute()), found_by + frechet.rule)
-        mean, std = kernel.compute()
+        with warnings.catch_warnings():  # torchmetrics thinks that nothing was added: `add` is not `update`
+            warnings.filterwarnings("ignore", "The ``compute`` method of metric", UserWarning)
+            distance, (mean, std) = frechet.compute(), kernel.compute()
+        _add(scores, f"fid{mark}/{name}", float(distance), found_by + frechet.rule)
         _add(scores, f"kid{mark}/{name}", float(mean), found_by + kernel.rule)
         _add(scores, f"kid{mark}_std/{name}", float(std), found_by + kernel.rule + "; standard deviation over subsets")
     if confidence and made_hands is not None:

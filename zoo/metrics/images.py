@@ -34,7 +34,7 @@ class SetDistance(Metric, ABC):
     made_count: Tensor
 
     def __init__(self, extractor: Extractor) -> None:
-        super().__init__()
+        super().__init__(compute_with_cache=False)  # `add` does not empty the cache
         self.extractor = extractor
 
     @abstractmethod
@@ -57,7 +57,7 @@ class SetDistance(Metric, ABC):
 
     def _said(self, what: str) -> str:
         real, made = self.counts()
-        return f"{what}; {real} real, {made} made; {self.extractor.about}"
+        return f"{what}; {real} real, {made} made; {self.extractor.about.rstrip('.')}"
 
 
 class Frechet(SetDistance, ABC):

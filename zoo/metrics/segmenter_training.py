@@ -27,9 +27,9 @@ class Progress(NamedTuple):
 def train_segmenter(
     images: RawImages,
     masks: RawMasks,
-    steps: int = 1500,
+    steps: int = 1200,
     *,
-    batch: int = 24,
+    batch: int = 16,
     lr: float = 4e-3,
     seed: int = 0,
     model: HandSegmenter | None = None,
@@ -106,8 +106,8 @@ def varied(
     def draw(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(len(images), *shape, generator=generator)
 
-    angle, zoom = draw(-math.pi, math.pi) * (draw(0, 1) < 0.7), torch.exp(draw(math.log(0.7), math.log(2.2)))
-    flip = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
+    angle, zoom = draw(-math.pi, math.pi) * (draw(0.0, 1.0) < 0.7), torch.exp(draw(math.log(0.7), math.log(2.2)))
+    flip = torch.where(draw(0.0, 1.0) < 0.5, -1.0, 1.0)
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     place = draw(-0.4, 0.4, 2)
     theta = torch.stack((cos * flip, -sin, place[:, 0], sin * flip, cos, place[:, 1]), 1).view(-1, 2, 3)
@@ -119,6 +119,6 @@ def varied(
     moved = gray + (moved - gray) * draw(0.3, 1.5, 1, 1, 1)
     moved = (moved - 0.5) * draw(0.6, 1.4, 1, 1, 1) + 0.5 + draw(-0.2, 0.2, 1, 1, 1) + draw(-0.06, 0.06, 3, 1, 1)
     blurred = F.interpolate(F.avg_pool2d(moved, 2), size=(side, side), mode="bilinear", align_corners=False)
-    moved = torch.where(draw(0, 1, 1, 1, 1) < 0.25, blurred, moved)
-    noise = torch.randn(moved.shape, generator=generator) * draw(0, 0.06, 1, 1, 1)
+    moved = torch.where(draw(0.0, 1.0, 1, 1, 1) < 0.25, blurred, moved)
+    noise = torch.randn(moved.shape, generator=generator) * draw(0.0, 0.06, 1, 1, 1)
     return (moved + noise).clamp(0, 1), hand

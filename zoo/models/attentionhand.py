@@ -229,7 +229,8 @@ class AttentionHand(PictureMethod):
                 "AttentionHand needs one of each a row."
             )
         check_size(asked["mesh"], self.size)
-        with torch.inference_mode(False):  # text attention differentiates, and inference tensors cannot
+        # Text attention differentiates, which inference tensors cannot; leaving that mode switches gradients on.
+        with torch.inference_mode(False), torch.no_grad():
             states, nothing = self.states(asked["text"]), self.text.null(rows)
             hint = self.dual.hint(asked["mesh"].clone(), branch)  # once for all steps
 

@@ -25,7 +25,7 @@ def attended(
         level: Time as a share of all times.
     """
     t = torch.full((len(images),), int(level * (model.schedule.steps - 1)), device=images.device)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.no_grad():  # the first switches gradients on
         x_t = model.schedule.add_noise(model.codec.encode(images.clone()), noise.clone(), t)
         states, positions = model.states(texts), model.positions(texts)
         moved = model.tas.move(model.attention, x_t, t, states, positions, model.schedule, model.lengths(texts)).x_t

@@ -18,8 +18,10 @@ def keep_guide_only(model: "AttentionHand") -> None:
     A state of another base is refused: a copy is of no use on another one.
     """
     digest = torch.frombuffer(bytearray.fromhex(model.base_hash), dtype=torch.uint8)
-    model.register_state_dict_post_hook(lambda _, state, prefix, __: _forget_base(state, prefix, digest))
-    model.register_load_state_dict_pre_hook(
+    model.register_state_dict_post_hook(  # type: ignore[no-untyped-call]
+        lambda _, state, prefix, __: _forget_base(state, prefix, digest)
+    )
+    model.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
         lambda module, state, prefix, *_: _remember_base(module, state, prefix, model.base_name, model.base_hash)
     )
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.batch import Asked, Painted, SceneBatch
+from zoo.condition import Condition
 from zoo.denoisers.latent_unet import LatentUNet
-from zoo.diffusion import NoiseSchedule
+from zoo.diffusion import Denoise, NoiseSchedule
 from zoo.encoders.clip_text import ClipText
 from zoo.encoders.codec import LatentCodec
 from zoo.encoders.latent_cache import LatentCache
@@ -104,7 +105,7 @@ class LatentDiffusion(PictureMethod):
         self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
         self.variance: Tensor
         self.register_buffer("variance", torch.tensor(1 / codec.scale**2))  # of the codec's unscaled latents
-        self.register_load_state_dict_post_hook(lambda model, _: model.settle())
+        self.register_load_state_dict_post_hook(lambda model, _: model.settle())  # type: ignore[no-untyped-call]
 
     def settle(self) -> None:
         """Gives the codec the scale that belongs to its weights."""
@@ -117,7 +118,10 @@ class LatentDiffusion(PictureMethod):
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Scalar:
         images = self.pictures(batch)
-        losses = self.codec_losses(images[: self.codec_rows]) if self.coding else {"noise": self.noise_loss(batch)}
+        if self.coding:
+            losses = self.codec_losses(images[: self.codec_rows])
+        else:
+            losses = {"noise": self.noise_loss(images, texts_of(batch))}
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
         total = torch.stack(list(losses.values())).sum()
         self.log("train/loss", total.detach(), prog_bar=True)
@@ -146,12 +150,12 @@ class LatentDiffusion(PictureMethod):
             self.variance.lerp_((self.codec.encode(images) / self.codec.scale).var(), SPREAD)
         return {name: 2 * loss if name != "latents" else loss for name, loss in losses.items()}  # pixels in [-1, 1]
 
-    def noise_loss(self, batch: SceneBatch) -> Scalar:
-        """Error of the predicted noise, at times drawn uniformly."""
+    def noise_loss(self, images: Images, texts: Sequence[str]) -> Scalar:
+        """Error of the predicted noise, at times drawn uniformly, some texts left out."""
         with torch.no_grad():
-            latents = self.encode(self.pictures(batch))
+            latents = self.encode(images)
         t = torch.randint(self.schedule.steps, (len(latents),), device=latents.device)
-        return self.noise_error(latents, dropped(texts_of(batch), self.drop_text), t, torch.randn_like(latents))
+        return self.noise_error(latents, dropped(texts, self.drop_text), t, torch.randn_like(latents))
 
     def noise_error(self, latents: Latents, texts: Sequence[str], t: Tensor, noise: Tensor) -> Scalar:
         """Weighted squared error of the predicted noise."""
@@ -177,15 +181,16 @@ class LatentDiffusion(PictureMethod):
         if len(seeds) != len(asked["text"]):
             raise ValueError(f"{len(seeds)} seeds were given for {len(asked['text'])} texts; give one a text.")
         condition, nothing = self.text(asked["text"]), self.text.null(len(seeds))
-        denoise, unconditional = (
-            estimator(lambda x, t, c=c: self.unet(x, t, c), self.schedule, self.unet) for c in (condition, nothing)
-        )
+        denoise, unconditional = (self._denoise(told) for told in (condition, nothing))
         free = ClassifierFree(self.scale if scale is None else scale)
         latents = sample_latents(
             denoise, unconditional, latent_shape(self.codec, self.size), seeds,
             sampler or self.sampler, [free, *guidance], self.schedule, self.device,
         )  # fmt: skip
         return self.codec.decode(latents)
+
+    def _denoise(self, condition: Condition) -> Denoise:
+        return estimator(lambda x_t, t: self.unet(x_t, t, condition), self.schedule, self.unet)
 
     def validation_step(self, batch: SceneBatch, batch_idx: int) -> Painted | None:
         """Errors with the same noise every time; pictures of the first batch."""
@@ -216,13 +221,13 @@ class LatentDiffusion(PictureMethod):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [list(self.codec.parameters()), [*self.text.parameters(), *self.unet.parameters()]]
         optimizer = self.optimizer([{"params": group} for group in groups])
-        factors = [self._codec_factor, self._paint_factor]
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factors), "interval": "step"}}
+        scheduler = LambdaLR(optimizer, [self._codec_factor, self._paint_factor])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _codec_factor(self, step: int) -> float:
+    def _codec_factor(self, _: int) -> float:
         return self.codec_rate * self._factor(progress(self.trainer) / max(self.codec_share, 1e-9))
 
-    def _paint_factor(self, step: int) -> float:
+    def _paint_factor(self, _: int) -> float:
         return self._factor((progress(self.trainer) - self.codec_share) / (1 - self.codec_share))
 
     def _factor(self, done: float) -> float:

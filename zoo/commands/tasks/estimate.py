@@ -19,7 +19,7 @@ from zoo.hands.camera import (
 )
 from zoo.hands.skeleton import LEFT
 from zoo.metrics.detectors import Keypoints
-from zoo.models.base import Method
+from zoo.models.base import HandMethod
 from zoo.shapes import Float, Images, Joints2D, Side
 
 
@@ -38,7 +38,7 @@ class MethodEstimator:
         hypotheses: Whose mean is taken for 3D.
     """
 
-    method: Method
+    method: HandMethod
     name: str = "hhmr-image"
     margin: float = 1.5
     hypotheses: int = 1

@@ -210,7 +210,7 @@ class Store:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z") if status != "running" else None,
             "seconds": round(time.time() - self.began, 1),
             **self.header,
-            "versions": {"python": sys.version.split()[0], **_versions()},
+            "versions": {"python": sys.version.split()[0], **package_versions()},
             "frame": "camera: x right, y down, z forward; metres",
             "arrays": ARRAYS,
             "files": self.extra,
@@ -232,7 +232,7 @@ def paint(known: NDArray[np.bool_]) -> Float[Tensor, "778 3"]:
     return torch.where(torch.from_numpy(known)[:, None], torch.tensor(KNOWN), torch.tensor(MADE))
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     found = {}
     for package in PACKAGES:
         try:

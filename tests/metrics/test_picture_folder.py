@@ -1,0 +1,98 @@
+"""Folders of any pictures, and all scores of two of them."""
+
+import math
+
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.v2.functional import to_pil_image
+
+from tests.metrics.noisy_pictures import Pooled, blobs
+from zoo.metrics.detectors import NONE, Detections, GivenBoxes
+from zoo.metrics.hand_crops import HandCrops
+from zoo.metrics.image_scores import image_scores
+from zoo.metrics.images import FID, FIDH
+from zoo.metrics.picture_folder import PictureFolder
+
+
+def written(root, images):
+    root.mkdir(parents=True, exist_ok=True)
+    for row, image in enumerate(images):
+        to_pil_image((255 * image).byte()).save(root / f"{row:03d}.png")
+    return root
+
+
+def test_pictures_of_one_size_come_in_full_batches_and_the_rest_at_the_end(tmp_path):
+    written(tmp_path / "a", torch.rand(5, 3, 8, 8))
+    written(tmp_path / "b", torch.rand(2, 3, 8, 6))
+    folder = PictureFolder(tmp_path, batch=3)
+    assert len(folder) == 7
+    assert [tuple(batch.images.shape) for batch in folder] == [(3, 3, 8, 8), (2, 3, 8, 8), (2, 3, 8, 6)]
+    assert sorted(name for batch in folder for name in batch.names) == folder.names
+    assert folder.names[-1] == "b/001.png"
+
+
+def test_pixels_come_as_they_are_and_turned_as_the_camera_asks(tmp_path):
+    pixels = torch.randint(256, (3, 4, 6), dtype=torch.uint8)
+    to_pil_image(pixels).save(tmp_path / "a.png")
+    picture = Image.open(tmp_path / "a.png")
+    exif = picture.getexif()
+    exif[0x0112] = 3  # upside down
+    picture.save(tmp_path / "b.png", exif=exif)
+    Image.open(tmp_path / "a.png").convert("L").save(tmp_path / "c.png")
+    (batch,) = PictureFolder(tmp_path)
+    torch.testing.assert_close(batch.images[0], pixels)
+    torch.testing.assert_close(batch.images[1], pixels.flip(1, 2))
+    assert (batch.images[2] == batch.images[2, :1]).all()
+
+
+def test_files_that_cannot_be_read_are_told_and_do_not_stop_the_others(tmp_path):
+    written(tmp_path, torch.rand(3, 3, 8, 8))
+    (tmp_path / "x.jpg").write_bytes(b"<html>")
+    whole = (tmp_path / "000.png").read_bytes()
+    (tmp_path / "y.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "notes.txt").write_text("no picture")
+    folder = PictureFolder(tmp_path, batch=2)
+    assert sum(len(batch.names) for batch in folder) == 3
+    assert sorted(folder.bad) == ["x.jpg", "y.png"]
+
+
+def test_many_sizes_do_not_wait_for_ever(tmp_path):
+    for side in range(4, 24):
+        written(tmp_path / str(side), torch.rand(1, 3, side, side))
+    folder = PictureFolder(tmp_path, batch=4)
+    assert sum(len(batch.names) for batch in folder) == 20
+
+
+def test_no_folder_and_no_pictures_are_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        PictureFolder(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="holds no picture"):
+        PictureFolder(tmp_path)
+
+
+def test_the_scores_of_two_folders_are_those_of_their_pictures(tmp_path):
+    real, made = blobs(12), blobs(10, seed=1)
+    folders = [PictureFolder(written(tmp_path / name, images), batch=4) for name, images in (("r", real), ("m", made))]
+    box = Detections(torch.tensor([[10.0, 10.0, 40.0, 50.0]]), torch.ones(1), torch.ones(1, dtype=torch.long))
+    hands = [GivenBoxes({name: NONE if name == "000.png" else box for name in folder.names}) for folder in folders]
+    done = []
+    found = image_scores(*folders, Pooled(), real_hands=hands[0], made_hands=hands[1], tell=done.append)
+    assert sum(done) == 22
+    whole, crops = FID(Pooled()), FIDH(Pooled(), HandCrops())
+    for is_real, images in ((True, real), (False, made)):
+        images = (255 * images).byte().float() / 255
+        whole.update(images, is_real)
+        crops.update(images, is_real, [torch.zeros(0, 4)] + [box.boxes] * (len(images) - 1))
+    assert found.numbers["fid/pooled"] == pytest.approx(float(whole.compute()), rel=1e-5)
+    assert found.numbers["fid_h/pooled/given"] == pytest.approx(float(crops.compute()), rel=1e-5)
+    assert "12 real, 10 made" in found.rules["fid/pooled"]
+    assert "11 real, 9 made" in found.rules["fid_h/pooled/given"]
+    assert math.isfinite(found.numbers["kid_h_std/pooled/given"])
+    assert found.numbers.keys() == found.rules.keys()
+
+
+def test_hands_of_one_folder_alone_are_refused(tmp_path):
+    folder = PictureFolder(written(tmp_path, blobs(2)))
+    with pytest.raises(ValueError, match="for both"):
+        image_scores(folder, folder, Pooled(), real_hands=GivenBoxes({}))

@@ -1,0 +1,1 @@
+"""What `generate` does: poses and prompts to labelled pictures, in shards."""

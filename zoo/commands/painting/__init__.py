@@ -1,0 +1,1 @@
+"""What `sample` does with methods that make pictures."""
