@@ -122,7 +122,7 @@ class AttentionHand(PictureMethod):
         self.tas, self.words, self.local_prompt, self.local_noise = tas, words, local_prompt, local_noise
         self.attention = AttentionOf(self.dual.base.net, resolution, places)
         self.drop_text, self.sampler, self.scale = drop_text, sampler, scale
-        self.roomy = spare(memory, self.dual, self.codec)
+        self.together = spare(memory, self.dual, self.codec)
         self.cache = None if cache is None else LatentCache(cache, self.codec)
         self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
         keep_guide_only(self)
@@ -159,11 +159,11 @@ class AttentionHand(PictureMethod):
         given = {name: (part.x_t, Condition(part.states, control=rows.meshes[name])) for name, part in parts.items()}
         target = {name: part.noise for name, part in parts.items()}
         if self.tas.at in ("train", "both"):
-            for name, found in attend(parts, t, self.tas, self.attention, self.schedule, self.roomy).items():
+            for name, found in attend(parts, t, self.tas, self.attention, self.schedule, self.together).items():
                 target[name] = self.tas.noise(target[name], found.x_t, parts[name].clean, t, self.schedule)
                 given[name] = found.x_t, given[name][1]
                 said[f"tas_{name}"] = found.loss_before.mean()
-        predicted = predict(given, t, self.dual, self.roomy and not self.separate)
+        predicted = predict(given, t, self.dual, self.together and not self.separate)
         for name, weight in zip(("global", "local"), self.weights, strict=True):
             if name in predicted:
                 said[name] = weight * nn.functional.mse_loss(predicted[name].float(), target[name].float())
