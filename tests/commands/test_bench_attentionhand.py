@@ -67,8 +67,8 @@ def test_text_attention_costs_what_the_recipe_does_not_do(setting):
     assert without.disagreement() < without.tolerance
 
 
-def test_a_step_of_cached_latents_is_the_same_and_cheaper(setting):
-    cached = dataclasses.replace(setting, cached=True)
+def test_a_step_of_cached_latents_is_the_same_and_cheaper(setting, tmp_path):
+    cached = dataclasses.replace(setting, cached=tmp_path)
     plain, kept, again = (
         stepper(some, some.model(tas=dataclasses.replace(RELEASED, iterations=2))) for some in (setting, cached, cached)
     )

@@ -1,9 +1,11 @@
 """Speed of AttentionHand: training with and without text attention, and sampling, each beside how others do it."""
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -198,6 +200,7 @@ def run_attentionhand(
         small: The embedded size instead.
     """
     place = device_of(device)
-    setting = Setting(place, batch or 4, lambda: random_base(small), 8 if small else 16, True)
-    setting.name = "attentionhand" if small else "attentionhand-paper"
-    return run_cases(setting.name, dict(cases(setting)), place, only, seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        setting = Setting(place, batch or 4, lambda: random_base(small), 8 if small else 16, Path(folder))
+        name = "attentionhand" if small else "attentionhand-paper"
+        return run_cases(name, dict(cases(setting)), place, only, seconds)

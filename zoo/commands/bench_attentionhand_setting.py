@@ -1,10 +1,9 @@
 """What the speed cases of AttentionHand share: random weights, for nothing is to be downloaded, and rows of noise."""
 
 import copy
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,17 +52,14 @@ class Setting:
         batch: Rows of a training step.
         base: Made when it is needed.
         resolution: Of the attention maps that count.
-        cached: Whether latents of training pictures are read from the disk.
-        name: Of the model.
+        cached: Folder that keeps latents of training pictures; None codes them in every step.
     """
 
     device: torch.device
     batch: int = 4
     base: Callable[[], Base] = lambda: random_base(True)
     resolution: int = 8
-    cached: bool = False
-    name: str = "attentionhand"
-    folder: Any = field(default_factory=lambda: tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+    cached: Path | None = None
 
     @property
     def half(self) -> bool:
@@ -86,8 +82,8 @@ class Setting:
         made = made.to(self.device)
         if self.device.type == "cuda":
             made.dual.to(memory_format=torch.channels_last)
-        if self.cached:
-            made.cache = LatentCache(Path(self.folder.name), made.codec)
+        if self.cached is not None:
+            made.cache = LatentCache(self.cached, made.codec)
         return made
 
     def rows(self, size: int) -> tuple[Rows, list[str], Tensor, Tensor]:

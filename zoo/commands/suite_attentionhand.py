@@ -157,8 +157,9 @@ class Bench:
             return None
 
         def make() -> dict[str, Tensor]:
+            model = self._model(row)
             bar = self.progress.bar(f"pictures, {row}", len(self.scenes))
-            found = made_pictures(self._model(row), self.scenes, self.asked.seed, 0.0 if row == BASE else None, bar)
+            found = made_pictures(model, self.scenes, self.asked.seed, 0.0 if row == BASE else None, bar)
             bar.close()
             self._grid(row, found)
             return self.judges.look(found, self.scenes)
