@@ -195,7 +195,8 @@ def test_a_stopped_suite_goes_on_with_rows_and_trainings_that_are_missing(tmp_pa
         run(tmp_path, [1, 4])
     assert trained == ["without_tas", "without_tas", "both", "global", "local", "separate"]
     assert (tmp_path / "table1.json").is_file()
-    assert Image.open(tmp_path / "both.png").size == (4 * 32, 64)
+    with Image.open(tmp_path / "both.png") as sheet:
+        assert sheet.size == (4 * 32, 64)  # meshes above pictures
     trained.clear()
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, [1, 4])
