@@ -7,12 +7,11 @@ from typing import Any
 
 import yaml
 
+from checkpoints.kinds import Kind, kind_of
 from checkpoints.load import SHIPPED, Weights, offline, sha256
 from checkpoints.precision import halved
 from checkpoints.save import save
 
-LARGEST = 20_000_000  # bytes of a file that every clone and every wheel carries
-MEASURES = ("pa_mpvpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "apd_mm", "si_percent")
 GIVEN = {"skeleton3d": "3D joints", "skeleton2d": "2D joints", "image": "image", "none": "nothing"}
 
 
@@ -44,15 +43,17 @@ def ship(
     _check_hand(weights.config)
     config, state = offline(weights.config), halved(weights.state)
     size = sum(value.numel() * value.element_size() for value in state.values())
-    if size > LARGEST:
+    kind = kind_of(config)
+    if size > kind.largest:
         raise ValueError(
-            f"{name} would be {size / 1e6:.1f} MB; weights that ship have at most {LARGEST / 1e6:.0f} MB. "
-            "Train a smaller network: --model.denoiser.widths, --model.conditioner.skeleton3d.hidden."
+            f"{name} would be {size / 1e6:.1f} MB; weights of its kind that ship have at most "
+            f"{kind.largest / 1e6:.0f} MB ({kind.reason}). Train a smaller network: {kind.smaller}."
         )
-    kept = {key: round(value, 4) for key, value in scores.items() if key.partition("/")[0] in MEASURES}
+    kept = {key: round(value, 4) for key, value in scores.items() if key.partition("/")[0] in kind.measures}
     hand = (config["init_args"].get("hand") or {}).get("class_path", "OpenHand").rpartition(".")[2]
     parameters = sum(value.numel() for value in state.values())
-    target = save(folder / name, config, state, card(name, {"hand": hand, **facts}, kept, parameters), replace=replace)
+    target = save(folder / name, config, state, card(name, {"hand": hand, **facts}, kept, parameters, kind),
+                  replace=replace)  # fmt: skip
     file = target / "model.safetensors"
     entry = {
         "file": f"{name}/{file.name}", "bytes": file.stat().st_size, "sha256": sha256(file), "parameters": parameters,
@@ -62,21 +63,31 @@ def ship(
     return target
 
 
-def card(name: str, facts: Mapping[str, Any], scores: Mapping[str, float], parameters: int) -> str:
+def card(name: str, facts: Mapping[str, Any], scores: Mapping[str, float], parameters: int, kind: Kind) -> str:
     """The model card, Markdown."""
     said = {"licence": "Licence", "data": "Trained on", "hand": "Hand", "steps": "Steps", "time": "Time",
             "hardware": "Hardware", "command": "Command", "limits": "Limits"}  # fmt: skip
-    columns = [key for key in GIVEN if any(score.endswith(f"/{key}") for score in scores)]
     lines = [f"# {name}: {parameters / 1e6:.1f} M parameters, float16", ""]
     lines += [f"- {title}: {facts[key]}" for key, title in said.items() if facts.get(key) is not None]
     lines += ["", f"Scores, {facts['scored_on']}:", ""]
-    lines += ["| | " + " | ".join(GIVEN[key] for key in columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for measure in MEASURES:
+    lines += _hand_table(scores, kind) if kind.shows == "hands" else _table(scores)
+    lines += ["", f'Use: `python -m zoo sample --ckpt {name}`, or in Python `checkpoints.load("{name}")`.', ""]
+    return "\n".join(lines)
+
+
+def _hand_table(scores: Mapping[str, float], kind: Kind) -> list[str]:
+    """Measures by what was given."""
+    columns = [key for key in GIVEN if any(score.endswith(f"/{key}") for score in scores)]
+    lines = ["| | " + " | ".join(GIVEN[key] for key in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for measure in kind.measures:
         cells = [scores.get(f"{measure}/{key}") for key in columns]
         if any(cell is not None for cell in cells):
             lines.append(f"| {measure} | " + " | ".join("" if cell is None else f"{cell:.2f}" for cell in cells) + " |")
-    lines += ["", f'Use: `python -m zoo sample --ckpt {name}`, or in Python `checkpoints.load("{name}")`.', ""]
-    return "\n".join(lines)
+    return lines
+
+
+def _table(scores: Mapping[str, float]) -> list[str]:
+    return ["| | |", "|---|---|", *(f"| {name} | {value:.4g} |" for name, value in scores.items())]
 
 
 def _check_hand(config: Mapping[str, Any]) -> None:

@@ -98,6 +98,7 @@ class Painted(TypedDict):
     asked: Asked  # for what
     real: NotRequired[Images]  # the dataset's pictures of the same scenes
     attention: NotRequired[Float[Tensor, "b k h w"]]  # to the hand's words, k stages of it
+    index: NotRequired[Int[Tensor, " b"]]  # of the rows in the dataset, where their pictures are kept
 
 
 class Hands(TypedDict):

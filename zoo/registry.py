@@ -167,7 +167,10 @@ def default_data(model: str | None) -> str:
     text = model if "{" in model else Path(model).read_text() if Path(model).is_file() else None
     path = model if text is None else str(yaml.safe_load(text)["class_path"])
     home, _, name = path.rpartition(".")
-    kind = getattr(import_module(home or "zoo.models"), name, None)
+    try:
+        kind = getattr(import_module(home or "zoo.models"), name, None)
+    except ModuleNotFoundError:  # the parser says so with the option's name
+        return DEFAULT_DATA
     return DEFAULT_SCENES if getattr(kind, "rows", "hands") == "scenes" else DEFAULT_DATA
 
 

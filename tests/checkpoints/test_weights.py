@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,10 +8,11 @@ from torch import nn
 from toys import Toy
 
 import checkpoints
+from checkpoints.kinds import HANDS, KINDS, kind_of
 from checkpoints.load import SHIPPED, Weights, offline, sha256
 from checkpoints.precision import halved, whole
-from checkpoints.shipping import LARGEST
 from zoo.__main__ import main
+from zoo.samplers import DDIM
 
 CONFIG = {"class_path": "toys.Toy", "init_args": {"width": 6}}
 FACTS = {"licence": "Apache-2.0", "data": "toys", "scored_on": "2 toys", "command": "python -m zoo fit"}
@@ -18,16 +20,23 @@ SCORES = {"pa_mpvpe_mm/skeleton3d": 1.23456, "pa_f5/skeleton3d": 0.5, "apd_mm/no
 
 
 @pytest.mark.parametrize("name", checkpoints.names() or [pytest.param("", marks=pytest.mark.skip("no weights yet"))])
-def test_shipped_weights_are_whole_small_listed_and_give_hands(name):
+def test_shipped_weights_are_whole_small_listed_and_give_what_they_are_for(name):
     folder, entry = SHIPPED / name, checkpoints.manifest()[name]
     sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
     assert sums == {path.name: sha256(path) for path in folder.iterdir() if path.name != "SHA256SUMS"}
     file = SHIPPED / entry["file"]
     assert (entry["bytes"], entry["sha256"]) == (file.stat().st_size, sha256(file))
-    assert entry["bytes"] <= LARGEST + 100_000
+    kind = kind_of(checkpoints.read(name).config)
+    assert entry["bytes"] <= kind.largest + 100_000
     assert {"licence", "data", "hand", "scores", "time", "hardware", "command"} <= entry.keys()
     method = checkpoints.load(name)
     assert {value.dtype for value in method.parameters()} == {torch.float32}
+    if kind.shows == "pictures":
+        given = {"text": ["an open hand"], "mesh": torch.zeros(1, 3, method.size, method.size)}
+        images = method.sample(given, [0], DDIM(steps=1))
+        assert images.shape == (1, 3, method.size, method.size)
+        assert images.std() > 0.01
+        return
     hands = method.sample({}, generator=torch.Generator().manual_seed(0), batch_size=2)
     span = hands["vertices"].norm(dim=-1).amax(-1)
     assert ((span > 0.08) & (span < 0.3)).all()
@@ -80,10 +89,22 @@ def test_shipping_writes_weights_a_card_and_the_manifest(toy_zoo, tmp_path):
 def test_weights_for_a_hand_that_is_not_ours_or_too_large_do_not_ship(toy_zoo, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"need zoo\.Mano, whose files"):
         shipped(tmp_path, init_args={"hand": {"class_path": "zoo.Mano", "init_args": {"path": "x"}}})
-    monkeypatch.setattr("checkpoints.shipping.LARGEST", 10)
-    with pytest.raises(ValueError, match="at most 0 MB"):
+    monkeypatch.setattr("checkpoints.kinds.HANDS", replace(HANDS, largest=10))
+    with pytest.raises(ValueError, match=r"at most 0 MB \(a mesh network alone\)"):
         shipped(tmp_path)
     assert not (tmp_path / "weights" / "toy").exists()
+
+
+def test_picture_methods_have_their_own_limits_and_scores(toy_zoo, tmp_path, monkeypatch):
+    assert KINDS["LatentDiffusion"].largest + KINDS["AttentionHand"].largest <= 80_000_000
+    monkeypatch.setitem(KINDS, "Toy", KINDS["AttentionHand"])
+    state = {**Toy(width=6).state_dict(), "base_hash": torch.arange(224, 256, dtype=torch.uint8)}
+    assert torch.equal(whole(halved(state))["base_hash"], state["base_hash"])
+    scores = {"loss": 0.123456, "mask_iou": 0.8, "step": 7}
+    folder = checkpoints.ship("toy", Weights(CONFIG, state), FACTS, scores, folder=tmp_path / "weights")
+    assert checkpoints.manifest(tmp_path / "weights")["toy"]["scores"] == {"loss": 0.1235, "mask_iou": 0.8}
+    assert "| mask_iou | 0.8 |" in (folder / "README.md").read_text()
+    assert checkpoints.read(folder).state["base_hash"].dtype == torch.uint8
 
 
 def test_release_reads_scores_and_steps_and_refuses_to_replace(toy_zoo, tmp_path, capsys):

@@ -17,7 +17,20 @@ def base_folder(tmp_path_factory):
     return str(folder)
 
 
+_BUILT = {}
+
+
 @pytest.fixture
 def hand(base_folder):
-    """AttentionHand on it; options replace those of a preset."""
-    return lambda **options: tiny_pictures.attentionhand(base_folder, **options)
+    """AttentionHand on it; options replace those of a preset. The same options give the same model, unless `fresh`."""
+
+    def build(fresh=False, **options):
+        if fresh:
+            return tiny_pictures.attentionhand(base_folder, **options)
+        key = repr(sorted(options.items()))
+        if key not in _BUILT:
+            _BUILT[key] = tiny_pictures.attentionhand(base_folder, **options)
+        _BUILT[key].zero_grad()
+        return _BUILT[key].train()
+
+    return build

@@ -11,6 +11,7 @@ from zoo.registry import find, names
 
 PARTS = ("encoders", "denoisers", "samplers", "guidance")
 SCORE, GIVEN = "pa_mpvpe_mm/", ("skeleton3d", "skeleton2d", "image")
+PICTURES = {"psnr_db": "PSNR in dB", "mask_iou": "mask IoU", "loss": "loss"}  # of the first that there is
 
 
 def list_zoo() -> None:
@@ -54,7 +55,9 @@ def weights(shipped: Path) -> Iterator[tuple[str, str]]:
     for name, facts in ((yaml.safe_load(manifest.read_text()) or {}) if manifest.is_file() else {}).items():
         errors = {key.partition("/")[2]: value for key, value in facts["scores"].items() if key.startswith(SCORE)}
         said = ", ".join(f"{value:.2f} from {given}" for given, value in errors.items() if given in GIVEN)
-        yield name, f"{facts['bytes'] / 1e6:.1f} MB" + (f"; PA-MPVPE in mm: {said}" if said else "")
+        shown = [f"; {title}: {facts['scores'][key]:.2f}" for key, title in PICTURES.items() if key in facts["scores"]]
+        more = f"; PA-MPVPE in mm: {said}" if said else "".join(shown[:1])
+        yield name, f"{facts['bytes'] / 1e6:.1f} MB{more}"
 
 
 COMMANDS = list_zoo

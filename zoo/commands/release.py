@@ -38,7 +38,7 @@ def release(
         steps: Training steps; read from a .ckpt without.
         data: What they were trained on.
         scores: The metrics.json of a `test`, or its folder; without, the half-precision weights are tested here.
-        samples: Held-out hands of OpenHand to test on; with --scores, those that were tested on.
+        samples: Held-out hands of OpenHand to test on, or pictures; with --scores, those that were tested on.
         licence: Of the weights.
         limits: What they cannot do, one sentence.
         to: Folder of shipped weights; the project's own without.
@@ -58,7 +58,7 @@ def release(
     facts: dict[str, Any] = {
         "licence": licence, "data": data, "steps": _steps(source) if steps is None else steps, "time": time,
         "hardware": hardware or f"{os.cpu_count()} cores, {platform.machine()}, no GPU", "command": command,
-        "scored_on": f"{samples} held-out hands of OpenHand, {_sampler(weights.config)}, one sample a hand, mm",
+        "scored_on": _scored_on(weights.config, samples),
         "limits": limits,
     }  # fmt: skip
     target = checkpoints.ship(name, weights, facts, found, folder=folder, replace=overwrite)
@@ -66,6 +66,14 @@ def release(
     size = (target / "model.safetensors").stat().st_size
     print(f"{target}: {size / 1e6:.1f} MB. Use it: python -m zoo sample --ckpt {name}")
     return 0
+
+
+def _scored_on(config: dict[str, Any], samples: int) -> str:
+    from checkpoints.kinds import kind_of
+
+    if kind_of(config).shows == "pictures":
+        return f"{samples} held-out pictures of OpenHand; loss is the error of the noise, with the same noise each time"
+    return f"{samples} held-out hands of OpenHand, {_sampler(config)}, one sample a hand, mm"
 
 
 def _sampler(config: dict[str, Any]) -> str:

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def segmenter(
-    root: Path, out: Path, steps: int = 1200, n: int = 8000, held_out: int = 200, batch: int = 16, seed: int = 0
+    root: Path,
+    out: Path,
+    steps: int = 1200,
+    n: int = 8000,
+    held_out: int = 200,
+    batch: int = 16,
+    seed: int = 0,
+    start: Path | None = None,
 ) -> None:
     """Trains a hand segmenter on the pictures and masks of a folder in FreiHAND's layout; says its IoU.
 
@@ -26,6 +33,7 @@ def segmenter(
         held_out: Unique samples, the last ones, that are scored and not learnt from.
         batch: Pictures a step.
         seed: Another one gives another network.
+        start: Weights to go on from, another file than `out`.
     """
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out} must end in .safetensors.")
@@ -50,11 +58,12 @@ def segmenter(
             mean = sum(recent[-100:]) / len(recent[-100:])
             print(f"step {progress.step}: loss {progress.loss:.3f}, IoU {mean:.3f}, {seconds:.0f} s", flush=True)
 
-    model = train_segmenter(images, masks, steps, batch=batch, seed=seed, tell=tell)
+    known = None if start is None else HandSegmenter.load(start)
+    model = train_segmenter(images, masks, steps, batch=batch, seed=seed, model=known, tell=tell)
     score = MaskIoU()
     images, masks = _load(part, range(part.samples - held_out, part.samples), n, side)
-    for start in range(0, len(images), 64):
-        rows = slice(start, start + 64)
+    for first in range(0, len(images), 64):
+        rows = slice(first, first + 64)
         score.update(model.masks(images[rows].float() / 255), masks[rows])
     out.parent.mkdir(parents=True, exist_ok=True)
     digest = model.save(out)

@@ -232,6 +232,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*is smaller than the logging interval")
         warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`, callbacks")
         warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
+        warnings.filterwarnings("ignore", message="Found .* module.* in eval mode")  # frozen parts shall be
         with speaking():
             yield
 
@@ -276,7 +277,7 @@ def _report(cli: ZooCLI) -> int:
             "checkpoints": sorted((cli.out / "checkpoints").glob("*.ckpt")),
             "pictures": pictures[-3:],
             "official": sorted((cli.out / FOLDER).glob("[!.]*")),
-            "predictions": sorted((cli.out / "predictions").glob("*.npz"))[:1],
+            "predictions": sorted((cli.out / "predictions").glob("[!.]*"))[:1],
         }
         print(f"{cli.command} done. Everything is in {cli.out}:")
         for name, paths in said.items():
@@ -284,5 +285,6 @@ def _report(cli: ZooCLI) -> int:
             if there:
                 print(f"  {name:<12} {', '.join(there)}")
         if said["checkpoints"]:
-            print(f"Hands from it: python -m zoo sample --model {cli.model_name} --ckpt {cli.out}")
+            what = "Hands" if cli.model.rows == "hands" else "Pictures"
+            print(f"{what} from it: python -m zoo sample --model {cli.model_name} --ckpt {cli.out}")
     return 0

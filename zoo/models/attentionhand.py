@@ -198,7 +198,6 @@ class AttentionHand(PictureMethod):
         """Position of each text's end token."""
         return [min(len(self.text.tokens.pieces(text)), self.text.tokens.room) + 1 for text in texts]
 
-    @torch.no_grad()
     def sample(
         self,
         asked: Asked,
@@ -282,8 +281,8 @@ class AttentionHand(PictureMethod):
         """A picture for each mesh; its seed is its number in the dataset."""
         meshed = batch["has_mesh_image"]
         texts = [text for text, yes in zip(batch["text"], meshed.tolist(), strict=True) if yes]
-        asked = Asked(text=texts, mesh=batch["mesh"])
-        return Painted(images=self.sample(asked, batch["index"][meshed].tolist()), asked=asked)
+        asked, index = Asked(text=texts, mesh=batch["mesh"]), batch["index"][meshed]
+        return Painted(images=self.sample(asked, index.tolist()), asked=asked, index=index)
 
     def _noise_shape(self, rows: int) -> tuple[int, ...]:
         return (rows, *latent_shape(self.codec, self.size))

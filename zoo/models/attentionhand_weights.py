@@ -1,10 +1,9 @@
 """Checkpoints of AttentionHand hold the guidance copy alone, and say which base it belongs to."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 if TYPE_CHECKING:
     from zoo.models.attentionhand import AttentionHand
@@ -40,15 +39,8 @@ def _remember_base(module: Any, state: dict[str, Any], prefix: str, name: str, e
             f"These weights steer a base with hash {found[:12]}, but {name} has {expected[:12]}. "
             "Give the base that they were trained on with --model.base."
         )
-    for key, value in _kept(module):
-        if not key.startswith(GUIDE):
+    parts = module.named_modules()
+    transient = {f"{path}.{buffer}" for path, part in parts for buffer in part._non_persistent_buffers_set}
+    for key, value in [*module.named_parameters(), *module.named_buffers()]:
+        if not key.startswith(GUIDE) and key not in transient:
             state[prefix + key] = value
-
-
-def _kept(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers that a state has; buffers that it leaves out would be unexpected in one."""
-    for name, part in module.named_modules():
-        dot = f"{name}." if name else ""
-        for key, value in [*part._parameters.items(), *part._buffers.items()]:
-            if value is not None and key not in part._non_persistent_buffers_set:
-                yield dot + key, value

@@ -194,9 +194,11 @@ class LatentDiffusion(PictureMethod):
 
     def validation_step(self, batch: SceneBatch, batch_idx: int) -> Painted | None:
         """Errors with the same noise every time; pictures of the first batch."""
-        images, texts = batch["image"], texts_of(batch)
+        images, texts, rows = batch["image"], texts_of(batch), len(batch["image"])
+        if not rows:
+            return None  # nothing of it can be measured
+        check_size(images, self.size)
         self.settle()
-        rows = len(images)
         latents = self.codec.encode(images)
         error = (self.codec.decode(latents) - images).square().flatten(1).mean(1)
         self.log("val/psnr_db", (-10 * error.log10()).mean(), batch_size=rows, sync_dist=True)
@@ -215,8 +217,8 @@ class LatentDiffusion(PictureMethod):
 
     def predict_step(self, batch: SceneBatch, batch_idx: int) -> Painted:
         """A picture for each text; its seed is its number in the dataset."""
-        asked = Asked(text=list(batch["text"]))
-        return Painted(images=self.sample(asked, batch["index"].tolist()), asked=asked)
+        asked, index = Asked(text=list(batch["text"])), batch["index"]
+        return Painted(images=self.sample(asked, index.tolist()), asked=asked, index=index)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [list(self.codec.parameters()), [*self.text.parameters(), *self.unet.parameters()]]
