@@ -100,7 +100,7 @@ def run_attentionhand_suite(
         progress: Told of every step.
     """
     progress = progress or Progress()
-    extra = {2: ("generated",), 1: ("weights",)}
+    extra: dict[int | str, tuple[str, ...]] = {2: ("generated",), 1: ("weights",)}
     missing = [n for n in ORDER if n in only and not fits(asked.out, n, asked.facts, (*FACTS, *extra.get(n, ())))]
     bench = Bench(asked, progress, data or {})
     for place, number in enumerate(missing, 1):
@@ -259,7 +259,7 @@ def _train_segmenter(file: Path, asked: Asking, data: dict[str, Any], progress: 
     source = OpenHandData(**{**config, **data})
     source.prepare_data()
     progress.say(f"training a hand segmenter on {source.root} ...")
-    small: dict[str, int] = {"steps": 2, "n": 8, "held_out": 1, "batch": 2} if asked.quick else {}
+    small: dict[str, Any] = {"steps": 2, "n": 8, "held_out": 1, "batch": 2} if asked.quick else {}
     segmenter(source.root, file, **small)
 
 

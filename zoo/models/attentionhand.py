@@ -164,7 +164,8 @@ class AttentionHand(PictureMethod):
                 given[name] = found.x_t, given[name][1]
                 said[f"tas_{name}"] = found.loss_before.mean()
         predicted = predict(given, t, self.dual, self.together and not self.separate)
-        for name, weight in zip(("global", "local"), self.weights, strict=True):
+        order: tuple[Branch, Branch] = ("global", "local")
+        for name, weight in zip(order, self.weights, strict=True):
             if name in predicted:
                 said[name] = weight * nn.functional.mse_loss(predicted[name].float(), target[name].float())
         return said
