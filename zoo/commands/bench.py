@@ -67,7 +67,7 @@ def bench(
         batch: paper: rows; 64 on a GPU and 2 on a CPU when not given. attentionhand-paper: 4 when not given.
         base: attentionhand: the base of all trainings; as --model.base.
         generated: attentionhand: folder that `generate` wrote, for table 2.
-        segmenter: attentionhand: file of a hand segmenter; one is trained when not given.
+        segmenter: attentionhand: file of a hand segmenter; the one that comes with the project when not given.
         detector: attentionhand: MediaPipe's hand_landmarker.task, for the hand confidence.
         extractor: attentionhand: file of Inception weights for FID; zoo-small when not given.
         quick: attentionhand: the smallest size, to see that all of it runs.

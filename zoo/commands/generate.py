@@ -75,8 +75,8 @@ def generate(
         eta: Share of noise that DDIM adds, from 0, none, to 1.
         strength: Factor on what the guidance copy adds.
         tas: Whether text attention acts; the model's own without.
-        segmenter: Weights of `python -m zoo.commands.segmenter`; scores the pictures' hands against the meshes'
-            silhouettes.
+        segmenter: Scores the pictures' hands against the meshes' silhouettes: weights of `python -m
+            zoo.commands.segmenter`; those that come with the project where --least_iou is given alone.
         least_iou: Refuses pictures whose intersection over union is less.
         estimator: Weights that see joints in images, such as hhmr-image; scores the joints that they find. None
             without: on a CPU it takes about half a second a picture.

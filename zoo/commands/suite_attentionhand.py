@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -40,7 +39,7 @@ class Asking:
         device: auto, cpu or cuda.
         generated: Folder of generated pictures, for table 2.
         weights: Trained AttentionHand for a row of table 1, as `--ckpt`.
-        segmenter: File of a hand segmenter; one is trained when None.
+        segmenter: File of a hand segmenter; the one that comes with the project when None.
         detector: MediaPipe's hand_landmarker.task, for the hand confidence.
         extractor: File of Inception weights, for FID; zoo-small when None.
         command: That makes all this, for the record.
@@ -197,7 +196,7 @@ class Bench:
     def judges(self) -> Judges:
         """What looks at pictures, built once."""
         if self._judges is None:
-            self._judges = judges_of(self.asked, self.data, self.progress)
+            self._judges = judges_of(self.asked)
         return self._judges
 
     def _how(self) -> list[str]:
@@ -224,12 +223,12 @@ class Bench:
         Image.fromarray(sheet).save(path)
 
 
-def judges_of(asked: Asking, data: dict[str, Any], progress: Progress) -> Judges:
-    """The networks behind the numbers; a segmenter is trained when none is given."""
+def judges_of(asked: Asking) -> Judges:
+    """The networks behind the numbers."""
     import checkpoints
     from zoo.commands.tasks.estimate import MethodEstimator
     from zoo.metrics.extractors import Extractor, ZooSmall
-    from zoo.metrics.segmenter import HandSegmenter
+    from zoo.metrics.segmenter import SHIPPED, HandSegmenter
 
     extractor: Extractor = ZooSmall()
     if asked.extractor is not None:
@@ -241,26 +240,8 @@ def judges_of(asked: Asking, data: dict[str, Any], progress: Progress) -> Judges
         from zoo.metrics.mediapipe_hands import MediaPipeHands
 
         detector = MediaPipeHands.from_file(asked.detector)
-    file = asked.segmenter or asked.out / "segmenter.safetensors"
-    if not file.is_file():
-        _train_segmenter(file, asked, data, progress)
-    make: Callable[..., Any] = MethodEstimator
-    return Judges(extractor, make(checkpoints.load("hhmr-image")), HandSegmenter.load(file), detector)
-
-
-def _train_segmenter(file: Path, asked: Asking, data: dict[str, Any], progress: Progress) -> None:
-    import yaml
-
-    from datamodules.openhand.data import OpenHandData
-    from zoo.commands.segmenter import segmenter
-    from zoo.registry import find
-
-    config = yaml.safe_load(find("data", "openhand-scenes").read_text())["init_args"]
-    source = OpenHandData(**{**config, **data})
-    source.prepare_data()
-    progress.say(f"training a hand segmenter on {source.root} ...")
-    small: dict[str, Any] = {"steps": 2, "n": 8, "held_out": 1, "batch": 2} if asked.quick else {}
-    segmenter(source.root, file, **small)
+    estimator = MethodEstimator(checkpoints.load_hands("hhmr-image"))
+    return Judges(extractor, estimator, HandSegmenter.load(asked.segmenter or SHIPPED), detector)
 
 
 def _heading(facts: dict[str, Any], command: str) -> list[str]:
