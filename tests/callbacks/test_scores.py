@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from callbacks.scores import Scores, table
 

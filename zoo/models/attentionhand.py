@@ -1,7 +1,6 @@
 """AttentionHand: from a text and a picture of a hand mesh to a picture of that hand.
 
-Park, Kong and Kang, "AttentionHand: Text-driven Controllable Hand Image Generation for 3D Hand Reconstruction in the
-Wild", ECCV 2024.
+Park et al., "AttentionHand: Text-driven Controllable Hand Image Generation for 3D Hand Reconstruction", ECCV 2024.
 """
 
 from collections.abc import Sequence
@@ -259,7 +258,7 @@ class AttentionHand(PictureMethod):
         return self._judged(batch, batch_idx, 0 if batch_idx else 8)
 
     def test_step(self, batch: SceneBatch, batch_idx: int) -> Painted | None:
-        """The same, with pictures of every scene, whose seeds are their numbers in the dataset."""
+        """The same, with pictures of every scene."""
         return self._judged(batch, batch_idx, len(batch["text"]))
 
     def _judged(self, batch: SceneBatch, batch_idx: int, shown: int) -> Painted | None:
@@ -271,7 +270,7 @@ class AttentionHand(PictureMethod):
             noise = torch.randn(2, *self._noise_shape(count)).to(self.device)
         t = torch.arange(count, device=self.device) * self.schedule.steps // max(count, 1)
         losses = self.step_losses(rows, rows.texts, t, noise)
-        self.log_dict({f"val/{name}": loss for name, loss in losses.items()}, batch_size=count, sync_dist=True)
+        self.log_dict({f"val/{n}": loss for n, loss in losses.items()}, batch_size=count, sync_dist=True)
         total = torch.stack([loss for name, loss in losses.items() if name in self.branches]).sum()
         self.log("val/loss", total, batch_size=count, sync_dist=True)
         if not shown:
