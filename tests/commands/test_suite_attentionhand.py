@@ -16,6 +16,7 @@ from zoo.commands.suite_training import Trained
 from zoo.guidance.text_attention import TextAttention
 from zoo.metrics.detectors import Keypoints
 from zoo.metrics.extractors import ZooSmall
+from zoo.metrics.segmenter import HandSegmenter
 from zoo.registry import UsageError
 
 QUIET = Progress(say=lambda _: None)
@@ -55,18 +56,17 @@ class Truth:
         return Keypoints(self.asked.pixels + self.off, joints - joints[:, :1], found)
 
 
-class Square(torch.nn.Module):
+class Square(HandSegmenter):
+    """Sees a hand in the left half of the square."""
+
     def forward(self, images):
         logits = torch.full((len(images), 32, 32), -9.0)
         logits[:, 10:20, 10:15] = 9.0
         return logits
 
-    def masks(self, images):
-        return self(images) > 0
-
 
 def judges(asked, off=0.0):
-    return Judges(ZooSmall(), Truth(asked, off), Square())
+    return Judges(ZooSmall(), Truth(asked, off), Square().eval())
 
 
 def test_a_picture_is_judged_by_joints_pixels_and_silhouette():
@@ -210,7 +210,12 @@ def test_a_stopped_suite_goes_on_with_rows_and_trainings_that_are_missing(tmp_pa
 
 def test_trainings_get_the_same_base_and_budget(tmp_path, monkeypatch):
     told = {}
-    monkeypatch.setattr(suite_attentionhand, "fitted", lambda name, words, *_: told.setdefault(name, words))
+
+    def fitted(name, words, *_):
+        told[name] = words
+        return Trained(None, 7, 1.0)
+
+    monkeypatch.setattr(suite_attentionhand, "fitted", fitted)
     bench = Bench(Asking(tmp_path, base="B", steps=7), QUIET, {})
     for variant in VARIANTS:
         bench.training(variant)

@@ -73,10 +73,9 @@ class Setting:
 
     def model(self, **options: Any) -> AttentionHand:
         """A model whose copy has left zero behind, so that it takes part; the same weights every time."""
+        base = copy.deepcopy(self.parts)  # before the seed is set: the first time they are made, which draws numbers
         torch.manual_seed(1)
-        made = AttentionHand(
-            copy.deepcopy(self.parts), resolution=self.resolution, drop_text=0.0, sampler=DDIM(STEPS), **options
-        )
+        made = AttentionHand(base, resolution=self.resolution, drop_text=0.0, sampler=DDIM(STEPS), **options)
         for layer in (*made.dual.guide.controlnet_down_blocks, made.dual.guide.controlnet_mid_block):
             torch.nn.init.normal_(layer.weight, std=0.02)
         made = made.to(self.device)

@@ -15,10 +15,9 @@ from zoo.commands.suite_downstream import words as hand_words
 from zoo.commands.suite_folder import fits, machine, path_of, write_all
 from zoo.commands.suite_made import BASE, SHIPPED, pictures_table, words
 from zoo.commands.suite_progress import Progress
-from zoo.commands.suite_scenes import CROPS, Judges, Scenes, held_out_scenes, made_pictures, stored
+from zoo.commands.suite_scenes import CROPS, Judges, Maker, Scenes, held_out_scenes, made_pictures, stored
 from zoo.commands.suite_table import Table, paper
 from zoo.commands.suite_training import Budget, Trained, fitted
-from zoo.models.attentionhand import AttentionHand
 
 ORDER: tuple[int | str, ...] = (1, 4, "tas", 2)
 FACTS = ("base", "samples", "seed", "size", "budget")
@@ -205,12 +204,12 @@ class Bench:
             f"judges={asked.segmenter}, {asked.detector}, {asked.extractor}"
         ]
 
-    def _model(self, row: str) -> AttentionHand:
+    def _model(self, row: str) -> Maker:
         if row == SHIPPED:
             import checkpoints
 
-            return cast(AttentionHand, checkpoints.load(str(self.asked.weights)).to(self.asked.place))
-        return cast(AttentionHand, self.training("without_tas" if row == BASE else row).method.to(self.asked.place))
+            return cast(Maker, checkpoints.load(str(self.asked.weights)).to(self.asked.place))
+        return cast(Maker, self.training("without_tas" if row == BASE else row).method.to(self.asked.place))
 
     def _grid(self, row: str, images: Tensor) -> None:
         """The first pictures beside their meshes."""

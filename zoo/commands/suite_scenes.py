@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,7 +17,7 @@ from zoo.metrics.hand_crops import HandCrops
 from zoo.metrics.made_hands import CENTIMETRES, mask_iou
 from zoo.metrics.reprojection import box_sizes
 from zoo.metrics.segmenter import HandSegmenter
-from zoo.models.attentionhand import AttentionHand
+from zoo.shapes import Images
 
 ROWS = 25  # pictures made at once
 CROPS = HandCrops()
@@ -54,6 +54,22 @@ class Scenes:
         return torch.cat([self.pixels.amin(1), self.pixels.amax(1)], 1) + 0.5
 
 
+@runtime_checkable
+class Maker(Protocol):
+    """Makes pictures of texts and meshes, as `AttentionHand`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        ...
+
+    def sample(
+        self, asked: Asked, seeds: Sequence[int], *, strength: float | None = None, attend: bool | None = None
+    ) -> Images:
+        """As `AttentionHand.sample`."""
+        ...
+
+
 def held_out_scenes(samples: int, size: int, **options: Any) -> Scenes:
     """The first scenes of OpenHand's plain test split.
 
@@ -81,9 +97,7 @@ def held_out_scenes(samples: int, size: int, **options: Any) -> Scenes:
     return Scenes(cast(SceneBatch, {**joined, **tensors}), size)
 
 
-def made_pictures(
-    model: AttentionHand, scenes: Scenes, seed: int, strength: float | None = None, bar: Any = None
-) -> Tensor:
+def made_pictures(model: Maker, scenes: Scenes, seed: int, strength: float | None = None, bar: Any = None) -> Tensor:
     """(b, 3, s, s) a picture for each scene; its seed is its number.
 
     Args:
