@@ -177,7 +177,7 @@ class Judges:
         if self.detector is not None:
             hands = self.detector(images, [str(start + i) for i in range(len(images))])
             return torch.stack([row.scores.max() if len(row.scores) else torch.zeros(()) for row in hands])
-        chances = self.segmenter(images).sigmoid()
+        chances: Tensor = self.segmenter(images).sigmoid()
         hand = chances > 0.5
         return (chances * hand).flatten(1).sum(1) / hand.flatten(1).sum(1).clamp_min(1)
 
