@@ -55,11 +55,12 @@ def test_text_attention_by_the_released_codes_rules_moves_the_latents_alike(sett
     _, texts, t, noise = setting.rows(model.size)
     states, positions = model.states(texts), model.positions(texts)
     found = model.tas.move(model.attention, noise[0], t, states, positions, model.schedule, model.lengths(texts)).x_t
-    assert (found - noise[0]).abs().amax((1, 2, 3)).min() > 1e-2
+    assert (found - noise[0]).abs().amax((1, 2, 3)).min() > 0.5
     step = ReleasedStep(model, 3)
     for i, own in enumerate(positions):
         moved = step.moved(noise[0, i : i + 1], t[i : i + 1], states[i : i + 1], own)
-        torch.testing.assert_close(found[i : i + 1], moved.detach(), rtol=1e-3, atol=1e-3)
+        # Ours end 2e-3 away too when they start 1e-7 away: rounding grows, and of a batch it is another than of a row.
+        torch.testing.assert_close(found[i : i + 1], moved.detach(), rtol=1e-3, atol=1e-2)
 
 
 def test_every_model_of_a_setting_has_the_same_weights(setting):
