@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from callbacks.console import say
-from zoo.batch import HandBatch, Hands
+from zoo.batch import HandBatch
 from zoo.hands.model import HandModel
 from zoo.hands.skeleton import WRIST
 from zoo.metrics.generation import APD, SelfIntersection
@@ -81,8 +81,14 @@ class Scores(L.Callback):
         say(f"Test:\n{table(self.latest)}")
 
     @torch.no_grad()
-    def update(self, module: nn.Module, outputs: Mapping[str, Hands], batch: HandBatch) -> None:
-        """Adds the predictions of one batch."""
+    def update(self, module: nn.Module, outputs: Any, batch: Any) -> None:
+        """Adds the predictions of one batch.
+
+        Args:
+            module: The method; one that makes pictures measures them itself.
+            outputs: Condition name to `Hands`.
+            batch: A `HandBatch`.
+        """
         if paints(module):
             return
         if not isinstance(outputs, Mapping) or not outputs.keys() <= {*GIVEN, "none"}:

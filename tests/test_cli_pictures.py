@@ -8,7 +8,7 @@ from PIL import Image
 
 from zoo.__main__ import main
 
-QUIET = ("--tracker", "none", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu")
+QUIET = ("--tracker", "none", "--trainer.accelerator", "cpu")
 SCENES = ("--data.samples", "1", "--data.val_samples", "2", "--data.test_samples", "2", "--data.batch_size", "2",
           "--data.picture_size", "64", "--data.size", "64", "--data.workers", "0", "--data.draw_workers",
           "1")  # fmt: skip
