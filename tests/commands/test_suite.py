@@ -10,7 +10,7 @@ import checkpoints
 from zoo.__main__ import main
 from zoo.batch import Hands
 from zoo.commands import suite, suite_ablation, suite_generation, suite_recovery, suite_table
-from zoo.commands.suite_ablation import Budget, Trained, masks, networks, trained
+from zoo.commands.suite_ablation import masks, networks, trained
 from zoo.commands.suite_fitting import fitting, reprojection
 from zoo.commands.suite_generation import distances_between, generation, known_vertices, palms_together
 from zoo.commands.suite_hands import errors, held_out, sampled, two_fingers, without_fingers
@@ -18,6 +18,7 @@ from zoo.commands.suite_pictures import pictures
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_recovery import hypotheses, reconstruction
 from zoo.commands.suite_table import WIDTH
+from zoo.commands.suite_training import Budget, Trained
 from zoo.hands.rotations import random_rotations
 from zoo.metrics.generation import APD
 from zoo.metrics.hypotheses import MinOfN

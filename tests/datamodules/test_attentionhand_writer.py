@@ -87,3 +87,12 @@ def test_a_scene_that_cannot_be_a_row_is_refused(tmp_path):
             writer.write(range(1), [Scene(**{**vars(scene(0)), **lack})])
     with pytest.raises(ValueError, match="no name for a file"):
         writer.write(range(1), [Scene(**{**vars(scene(0)), "name": "../a"})])
+
+
+def test_a_row_that_is_left_out_leaves_nothing_behind(tmp_path):
+    writer = AttentionHandWriter(tmp_path / "data", 3, shard=3)
+    writer.write(range(3), [scene(0), None, scene(2)])
+    writer.finish()
+    scenes = AttentionHandData(tmp_path).scenes("predict")
+    assert [scenes.read(i).name for i in range(len(scenes))] == [f"{0:012d}", f"{2:012d}"]
+    assert len(list((tmp_path / "data").glob("*/*1.*"))) == 0

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from tiny_freihand import SIDE, dotted, random_labels, write_freihand
 
@@ -243,3 +244,12 @@ def test_scoring_needs_no_training_part(freihand, tmp_path):
     assert len(data.view("test")) == 3
     with pytest.raises(FileNotFoundError, match=r"training_K\.json is not there"):
         data.train_dataloader()
+
+
+def test_pictures_that_are_jpeg_already_are_written_as_they_are(tmp_path):
+    content = simplejpeg.encode_jpeg(np.full((16, 16, 3), 90, np.uint8), 50)
+    labels = Labels(np.ones((1, 3, 3), np.float32), np.ones((1, 21, 3), np.float32), np.ones((1, 778, 3), np.float32))
+    writer = FreiHANDWriter(tmp_path, "training", 1)
+    writer.write(range(1), labels, [[content]])
+    writer.finish()
+    assert (tmp_path / "training/rgb/00000000.jpg").read_bytes() == content

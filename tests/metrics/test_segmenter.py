@@ -70,3 +70,16 @@ def test_masks_in_training_mode_and_wrong_files_are_refused(tmp_path):
         HandSegmenter.load(tmp_path / "none.safetensors")
     with pytest.raises(ValueError, match="multiple of 32"):
         HandSegmenter(side=100)
+
+
+def test_the_shipped_segmenter_finds_a_hand_before_a_plain_wall(tmp_path):
+    from datamodules.freihand.data import FreiHANDScenes
+    from datamodules.freihand.files import FreiHANDPart
+    from datamodules.openhand.generate import generate
+    from datamodules.openhand.maker import Recipe
+
+    root = generate(Recipe(6, 1, seed=5, size=128, left=0.5, style="plain"), tmp_path / "plain", progress=False)
+    scenes = [FreiHANDScenes(FreiHANDPart(root, "training")).read(i, mask=True) for i in range(24)]
+    images = torch.stack([torch.from_numpy(scene.image).permute(2, 0, 1) for scene in scenes]).float() / 255
+    masks = torch.stack([torch.from_numpy(scene.mask) for scene in scenes])
+    assert mask_iou(HandSegmenter.load().masks(images), masks).mean() > 0.7

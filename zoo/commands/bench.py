@@ -1,4 +1,4 @@
-"""`bench`: speed against other implementations, on this machine, now; and the tables of the HHMR paper."""
+"""`bench`: speed against other implementations, on this machine, now; and the tables of the papers."""
 
 import json
 import platform
@@ -8,63 +8,98 @@ import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.registry import UsageError, nearest
+
+if TYPE_CHECKING:
+    from zoo.commands.suite_attentionhand import Asking
 
 PACKAGES = ("torch", "torch-geometric", "smplx", "diffusers", "numba", "opencv-python-headless", "simplejpeg")
 
 
 def bench(
-    suite: Literal["cpu", "hhmr", "paper"] = "cpu",
+    suite: Literal["cpu", "hhmr", "paper", "attentionhand", "attentionhand-paper"] = "cpu",
     only: list[str] | str | None = None,
     threads: int = 2,
     seconds: float = 20.0,
     json: Path | None = None,
     out: Path | None = None,
-    ckpt: str = "hhmr",
-    samples: int = 500,
-    train_minutes: float = 20.0,
+    ckpt: str | None = None,
+    samples: int | None = None,
+    train_minutes: float | None = None,
     train_steps: int | None = None,
     model: str = "hhmr",
     device: str = "auto",
     seed: int = 0,
     batch: int | None = None,
+    base: str = "tiny-sd",
+    generated: Path | None = None,
+    segmenter: Path | None = None,
+    detector: Path | None = None,
+    extractor: Path | None = None,
+    quick: bool = False,
 ) -> int:
-    """Times our parts against others' in interleaved rounds, or (--suite hhmr) measures the tables of the HHMR paper.
+    """Times our parts against others' in interleaved rounds, or (--suite hhmr, attentionhand) measures papers' tables.
 
     Args:
-        suite: cpu is speed, compared with others only where results agree; hhmr is the paper's tables;
-            paper is the speed, memory and MFU of hhmr-paper, on a GPU where there is one.
-        only: cpu: one of chebconv64, chebconv128, hand, ddim, step, loader, loader640, albumentations, crop_cache,
-            poses, labels, hand_rows, render, si_trimesh, si_fcl, apd, or a list such as [hand,ddim].
-            hhmr: numbers of tables, such as 1,4. paper: train, pose, sample, latency, and on a GPU train-compiled,
-            pose-compiled, sample-compiled, sample-graph, latency-graph.
+        suite: cpu is speed, compared with others only where results agree; hhmr and attentionhand are the papers'
+            tables; paper and attentionhand-paper are the speed, memory and MFU of the published sizes, on a GPU where
+            there is one.
+        only: cpu: one of chebconv64, chebconv128, hand, ddim, step, attention1, attention50, pictures, loader,
+            loader640, albumentations, crop_cache, poses, labels, hand_rows, render, si_trimesh, si_fcl, apd, or a list
+            such as [hand,ddim]. hhmr: numbers of tables, such as 1,4. attentionhand: of 1,2,4,tas. paper: train, pose,
+            sample, latency, and on a GPU train-compiled, pose-compiled, sample-compiled, sample-graph, latency-graph.
+            attentionhand-paper: step50, step1, step0, sample8, sample1, and on a GPU step0-compiled,
+            sample8-compiled, sample1-compiled.
         threads: Of torch and OpenCV.
         seconds: cpu: for a case, unless its ratio is steady earlier.
         json: cpu: where all numbers go, with versions.
-        out: hhmr: folder of tables, pictures and short trainings; run again, it goes on with what is missing.
-        ckpt: hhmr: the weights.
-        samples: hhmr: held-out hands.
-        train_minutes: hhmr: for each of the three trainings of tables 2 and 6.
-        train_steps: hhmr: the same in steps, instead of minutes.
+        out: Tables: their folder, with pictures and short trainings; run again, it goes on with what is missing.
+        ckpt: hhmr: the weights, hhmr when not given. attentionhand: weights for a further row of table 1.
+        samples: Tables: held-out hands, 500 when not given, or scenes, 200.
+        train_minutes: hhmr: for each of the three trainings of tables 2 and 6, 20 when not given. attentionhand: for
+            each of all eleven trainings, in place of their steps.
+        train_steps: The same in steps, instead of minutes; of attentionhand those of its nine own trainings.
         model: hhmr: what is trained there, a name or a YAML file.
-        device: hhmr: auto, cpu or cuda.
-        seed: hhmr: of the noise.
-        batch: paper: rows; 64 on a GPU and 2 on a CPU when not given.
+        device: auto, cpu or cuda.
+        seed: Tables: of the noise.
+        batch: paper: rows; 64 on a GPU and 2 on a CPU when not given. attentionhand-paper: 4 when not given.
+        base: attentionhand: the base of all trainings; as --model.base.
+        generated: attentionhand: folder that `generate` wrote, for table 2.
+        segmenter: attentionhand: file of a hand segmenter; the one that comes with the project when not given.
+        detector: attentionhand: MediaPipe's hand_landmarker.task, for the hand confidence.
+        extractor: attentionhand: file of Inception weights for FID; zoo-small when not given.
+        quick: attentionhand: the smallest size, to see that all of it runs.
     """
     if suite == "hhmr":
         import torch
 
         torch.set_num_threads(_at_least_one(threads))
-        return _tables(out, ckpt, only, samples, (train_minutes, train_steps, model), seed, device)
-    if suite == "paper":
+        budget = (20.0 if train_minutes is None else train_minutes, train_steps, model)
+        return _tables(out, ckpt or "hhmr", only, 500 if samples is None else samples, budget, seed, device)
+    if suite == "attentionhand":
         import torch
 
+        from zoo.commands.suite_attentionhand import Asking
+
+        torch.set_num_threads(_at_least_one(threads))
+        if out is None:
+            raise UsageError("bench --suite attentionhand needs --out DIR, the folder for its tables.")
+        asked = Asking(
+            out, base, 200 if samples is None else samples, train_minutes, train_steps, quick, seed, device, generated,
+            ckpt, segmenter, detector, extractor, f"python -m zoo {' '.join(sys.argv[1:])}",
+        )  # fmt: skip
+        return _attentionhand_tables(asked, only)
+    if suite in ("paper", "attentionhand-paper"):
+        import torch
+
+        from zoo.commands.bench_attentionhand import run_attentionhand
         from zoo.commands.bench_paper import run_paper
 
         torch.set_num_threads(_at_least_one(threads))
-        records, agreed = run_paper(device, only, seconds, batch)
+        run = run_paper if suite == "paper" else run_attentionhand
+        records, agreed = run(device, only, seconds, batch)
         if json is not None:
             _write(json, {"suite": suite, "threads": threads, **_facts(), "cases": records})
         return int(not agreed)
@@ -104,7 +139,7 @@ def _tables(
     device: str,
 ) -> int:
     from zoo.commands.suite import ORDER, run_suite
-    from zoo.commands.suite_ablation import Budget
+    from zoo.commands.suite_training import Budget
 
     if out is None:
         raise UsageError("bench --suite hhmr needs --out DIR, the folder for its tables.")
@@ -118,6 +153,21 @@ def _tables(
     command = f"python -m zoo {' '.join(sys.argv[1:])}"
     tables = run_suite(out, ckpt, [int(word) for word in chosen], samples, Budget(*budget), seed, device, command)
     print(f"{len(tables)} tables in {out / 'TABLES.md'}, numbers in {out / 'tables.json'}")
+    return 0
+
+
+def _attentionhand_tables(asked: "Asking", only: list[str] | str | None) -> int:
+    from zoo.commands.suite_attentionhand import ORDER, run_attentionhand_suite
+
+    known = {str(number): number for number in ORDER}
+    words = ",".join(only).split(",") if isinstance(only, list) else only.split(",") if only else list(known)
+    for word in words:
+        if word.strip() not in known:
+            raise UsageError(f"--only {word} is not a table. Known: {', '.join(sorted(known))}.")
+    if asked.samples < 4:
+        raise UsageError(f"--samples {asked.samples} is too few for an interval. Give a number from 4.")
+    tables = run_attentionhand_suite(asked, [known[word.strip()] for word in words])
+    print(f"{len(tables)} tables in {asked.out / 'TABLES.md'}, numbers in {asked.out / 'tables.json'}")
     return 0
 
 

@@ -182,6 +182,9 @@ def cpu_suite(folder: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
     yield "hand", hand_layer
     yield "ddim", ddim
     yield "step", training_step
+    yield "attention1", lambda: _attentionhand().against_released(_attentionhand().small(), 1)
+    yield "attention50", lambda: _attentionhand().against_released(_attentionhand().small(), 50)
+    yield "pictures", lambda: _attentionhand().sampling(_attentionhand().small(), 4)
     yield "loader", lambda: _data().loader(_data().small(folder), "224 to 128 px")
     yield "loader640", lambda: _data().loader(_data().photos(folder), "640 to 224 px")
     if find_spec("albumentations"):
@@ -196,6 +199,12 @@ def cpu_suite(folder: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
     if find_spec("fcl"):
         yield "si_fcl", lambda: _metrics().si_fcl()
     yield "apd", lambda: _metrics().apd()
+
+
+def _attentionhand() -> Any:
+    from zoo.commands import bench_attentionhand  # loads diffusers
+
+    return bench_attentionhand
 
 
 def _data() -> Any:

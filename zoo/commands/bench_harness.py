@@ -23,6 +23,7 @@ class Case:
         tolerance: The largest that is allowed.
         items: What one call makes, for a rate.
         unit: Of the items.
+        slow: Takes so long that three rounds without another before must do.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Case:
     tolerance: float = 1e-5
     items: int = 0
     unit: str = ""
+    slow: bool = False
 
 
 @dataclass
@@ -108,7 +110,9 @@ def measure(
             return timing
     variants = [(timing.ours, case.ours)] + ([(timing.peer, case.peer)] if case.peer else [])
     for _, call in variants:
-        call()  # compiles and allocates
+        if not case.slow:
+            call()  # compiles and allocates
+    least = min(least, 3) if case.slow else least
     start = clock()
     while len(timing.ours) < least or (clock() - start < seconds and timing.spread > steady):
         for times, call in variants:
@@ -133,10 +137,14 @@ def table(timings: list[Timing]) -> Iterator[str]:
             worst, ratio, best = percentiles(timing.ratios)
             line += f" {1000 * percentiles(timing.peer)[1]:>9.4g}  {ratio:.2f}x ({worst:.2f}-{best:.2f})"
         elif timing.case.items:
-            line += f" {'':>9}  {timing.case.items / middle * 1000:,.0f} {timing.case.unit}/s"
+            line += f" {'':>9}  {_rate(timing.case.items / middle * 1000)} {timing.case.unit}/s"
         yield line + (" noisy" if timing.spread > 0.15 else "")
         if timing.peer and timing.case.items:
             rates = [timing.case.items / percentiles(times)[1] for times in (timing.ours, timing.peer)]
-            yield f"{'':<22} {rates[0]:,.0f} {timing.case.unit}/s, peer {rates[1]:,.0f}"
+            yield f"{'':<22} {_rate(rates[0])} {timing.case.unit}/s, peer {_rate(rates[1])}"
         if timing.case.peer_name:
             yield f"{'':<22} peer: {timing.case.peer_name}, largest difference {timing.difference:.1e}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from zoo.batch import Given, HandBatch
 from zoo.commands.bench_flops import flops
-from zoo.commands.bench_harness import Case, measure, table
-from zoo.commands.bench_rates import note, peak_memory, product_ceiling, rates, wait
+from zoo.commands.bench_harness import Case
+from zoo.commands.bench_rates import wait
+from zoo.commands.bench_runs import PaperCase, device_of, run_cases
 from zoo.diffusion import Denoise
 from zoo.encoders.masking import Masking
 from zoo.models.hhmr import HHMR, conditions_of
-from zoo.registry import UsageError, create, nearest
+from zoo.registry import create
 from zoo.samplers.ddim import DDIM
 from zoo.samplers.graphed import graphed
 
@@ -69,14 +70,6 @@ class Setting:
     def wait(self) -> None:
         """For the GPU."""
         wait(self.device)
-
-
-@dataclass
-class PaperCase:
-    """A case and the operations of one call."""
-
-    case: Case
-    flops: int
 
 
 def training(setting: Setting, images: bool, compiled: bool = False) -> PaperCase:
@@ -237,26 +230,6 @@ def run_paper(
     Returns:
         One record a case, and whether all of them ran and agreed.
     """
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    setting = Setting(torch.device(kind), batch or (64 if kind == "cuda" else 2), overrides)
-    known = dict(cases(setting))
-    chosen = list(known) if only is None else [only] if isinstance(only, str) else only
-    for word in chosen:
-        if word not in known:
-            raise UsageError(f"--only {word} is not a case on {kind}.{nearest(word, known)} Known: {', '.join(known)}.")
-    ceiling = product_ceiling(setting.device)
-    where = torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"hhmr-paper on {where}, torch {torch.__version__}; a matrix product reaches {ceiling / 1e12:.3g} TFLOP/s")
-    if kind != "cuda":
-        print("These are numbers of a CPU with a small batch; they say nothing about the goals, which are for a GPU.")
-    records: list[dict[str, Any]] = []
-    for word in chosen:
-        made = known[word]()
-        memory = peak_memory(setting.device, made.case.ours)
-        timing = measure(made.case, seconds)
-        lines = list(table([timing]))
-        print("\n".join(lines if not records else lines[1:]))
-        records.append({"word": word, "device": kind, "tflop": made.flops / 1e12, "peak_memory_gb": memory / 1e9})
-        records[-1] |= timing.record() | rates(timing, made.flops, ceiling)
-        print(f"{'':<22} {note(records[-1], kind)}", flush=True)
-    return records, not any(record["wrong"] for record in records)
+    place = device_of(device)
+    setting = Setting(place, batch or (64 if place.type == "cuda" else 2), overrides)
+    return run_cases(setting.name, dict(cases(setting)), place, only, seconds)

@@ -75,11 +75,11 @@ def generate(
         eta: Share of noise that DDIM adds, from 0, none, to 1.
         strength: Factor on what the guidance copy adds.
         tas: Whether text attention acts; the model's own without.
-        segmenter: Weights of `python -m zoo.commands.segmenter`; scores the pictures' hands against the meshes'
-            silhouettes.
+        segmenter: Scores the pictures' hands against the meshes' silhouettes: weights of `python -m
+            zoo.commands.segmenter`; those that come with the project where --least_iou is given alone.
         least_iou: Refuses pictures whose intersection over union is less.
-        estimator: Weights that see joints in images, such as hhmr-image; scores the joints that they find. Off without:
-            it takes about as long as the picture itself on a CPU.
+        estimator: Weights that see joints in images, such as hhmr-image; scores the joints that they find. None
+            without: on a CPU it takes about half a second a picture.
         most_percent: Refuses pictures whose joints are further off on average, in percent of the hand's box.
         base: Where the base of AttentionHand's weights is, when not where they say.
         shard: Pictures that are written together; an interrupted shard is made anew.

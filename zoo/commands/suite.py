@@ -2,7 +2,6 @@
 
 import io
 import json
-import platform
 import time
 from collections.abc import Callable
 from functools import cache
@@ -11,22 +10,23 @@ from typing import Any
 
 import torch
 
-from zoo.commands import suite_table
 from zoo.commands.folder import write_text
-from zoo.commands.suite_ablation import Budget, Trained, masks, networks, trained
+from zoo.commands.suite_ablation import masks, networks, trained
 from zoo.commands.suite_fitting import fitting
+from zoo.commands.suite_folder import fits, machine, path_of, write_all
 from zoo.commands.suite_generation import generation
 from zoo.commands.suite_hands import HeldOut, held_out
 from zoo.commands.suite_pictures import pictures
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_recovery import hypotheses, reconstruction
 from zoo.commands.suite_table import Table
+from zoo.commands.suite_training import Budget, Trained
 from zoo.hands.meshfile import write_atomically
 from zoo.models.hhmr import HHMR
 from zoo.registry import UsageError
 
 ORDER = (1, 3, 5, 4, 2, 6)  # quick ones first
-SHARED = ("weights", "sha256", "samples", "seed")  # facts that every table of a folder has in common
+SHARED = ("sha256", "samples", "seed")  # facts that every table of a folder has in common
 TRAINED = {2: ("budget",), 6: ("budget",)}
 
 
@@ -53,7 +53,8 @@ def run_suite(
     facts: dict[str, Any] = {
         "weights": str(ckpt), "sha256": sha256(file), "samples": samples, "seed": seed, "budget": list(budget),
     }  # fmt: skip
-    missing = [number for number in ORDER if number in only and not _fits(out, number, facts)]
+    names = {number: (*SHARED, *TRAINED.get(number, ())) for number in ORDER}
+    missing = [number for number in ORDER if number in only and not fits(out, number, facts, names[number])]
     progress = Progress()
     if missing:
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -71,8 +72,10 @@ def run_suite(
             buffer = io.BytesIO()
             image.save(buffer, "PNG")
             write_atomically(out / name, buffer.getvalue())
-        record = {"facts": facts, "machine": _machine(method), "seconds": round(seconds, 1), "table": table.record()}
-        write_text(_path(out, number), json.dumps(record) + "\n")
+        record = {
+            "facts": facts, "machine": machine(method.device), "seconds": round(seconds, 1), "table": table.record()
+        }  # fmt: skip
+        write_text(path_of(out, number), json.dumps(record) + "\n")
         print(table.markdown() + f"({seconds:.0f} s)\n", flush=True)
         _write_all(out, command)
     return _write_all(out, command)
@@ -104,44 +107,13 @@ def _makers(
     }
 
 
-def _path(out: Path, number: int) -> Path:
-    return out / f"table{number}.json"
-
-
-def _fits(out: Path, number: int, facts: dict[str, Any]) -> bool:
-    """Whether a table is there, made in the same way; one made in another way is an error."""
-    if not _path(out, number).is_file():
-        return False
-    before = json.loads(_path(out, number).read_text())["facts"]
-    for name in (*SHARED, *TRAINED.get(number, ())):
-        if before[name] != facts[name] and name != "weights":
-            raise UsageError(
-                f"{_path(out, number)} was made with {name} {before[name]}, not {facts[name]}. "
-                "Give another --out, or delete that file."
-            )
-    return True
-
-
-def _machine(method: HHMR) -> str:
-    where = torch.cuda.get_device_name() if method.device.type == "cuda" else "no GPU"
-    return f"{torch.get_num_threads()} threads, {platform.machine()}, {where}, torch {torch.__version__}"
-
-
 def _write_all(out: Path, command: str) -> list[Table]:
-    """TABLES.md and tables.json of everything in the folder."""
-    found = {n: json.loads(_path(out, n).read_text()) for n in sorted(ORDER) if _path(out, n).is_file()}
-    tables = [suite_table.restored(record["table"]) for record in found.values()]
-    facts = next(iter(found.values()))["facts"] if found else {}
-    lines = [
+    return write_all(out, sorted(ORDER), lambda facts: _heading(facts, command), pictured=(1, 4))
+
+
+def _heading(facts: dict[str, Any], command: str) -> list[str]:
+    return [
         f"`{command}`: weights `{Path(facts.get('weights', '')).name}`, sha256 {facts.get('sha256', '')[:12]}, "
         f"{facts.get('samples')} held-out hands.",
         "In brackets: 95 % of bootstrap resamples of hands; differences are paired where hands are the same.",
-        "",
     ]
-    for record, table in zip(found.values(), tables, strict=True):
-        lines += [table.markdown(), f"Measured in {record['seconds']:.0f} s: {record['machine']}.", ""]
-        lines += [f"![table {table.number}]({path.name})" for path in sorted(out.glob(f"table{table.number}*.png"))]
-        lines += [""] if table.number in (1, 4) else []
-    write_text(out / "TABLES.md", "\n".join(lines).rstrip() + "\n")
-    write_text(out / "tables.json", json.dumps(found, indent=1) + "\n")
-    return tables

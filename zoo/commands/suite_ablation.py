@@ -1,20 +1,16 @@
 """Tables 2 and 6: short trainings of one network with one thing changed. Both share the unchanged one."""
 
-import json
-import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 
 from zoo.batch import Given
-from zoo.commands.folder import write_text
 from zoo.commands.suite_hands import Errors, HeldOut, errors, sampled, two_fingers, without_fingers
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_table import Table, interval, of_paper, paper
+from zoo.commands.suite_training import Budget, Trained, fitted
 from zoo.encoders.masking import Masking
 from zoo.models.hhmr import HHMR
 
@@ -22,32 +18,6 @@ UNMASKED = [f"--model.conditioner.masking.{part.name}=0" for part in fields(Mask
 VARIANTS = {"graph": [], "sa_only": ["--model.denoiser.block=sa_only"], "unmasked": UNMASKED}
 CALLED = {"graph": "graph convolution", "sa_only": "self-attention only"}
 GIVEN = {"skeleton3d": "3D joints", "skeleton2d": "2D joints"}
-
-
-class Budget(NamedTuple):
-    """What every training gets."""
-
-    minutes: float
-    steps: int | None = None  # instead of minutes
-    model: str = "hhmr"
-
-    def words(self) -> list[str]:
-        """Options of `fit`."""
-        if self.steps is not None:
-            return [f"--trainer.max_steps={self.steps}", "--trainer.max_time=null"]
-        seconds = max(1, round(60 * self.minutes))
-        return [f"--trainer.max_time=00:{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"]
-
-    def __str__(self) -> str:
-        return f"{self.minutes:g} minutes" if self.steps is None else f"{self.steps} steps"
-
-
-class Trained(NamedTuple):
-    """A short training's result."""
-
-    method: HHMR
-    steps: int
-    seconds: float
 
 
 Train = Callable[[str], Trained]
@@ -62,25 +32,9 @@ def trained(variant: str, folder: Path, budget: Budget, progress: Progress) -> T
         budget: For each.
         progress: Says what is trained.
     """
-    import checkpoints
-    from zoo.commands.train import train
-
-    out, done = folder / variant, folder / f"{variant}.json"
     words = ["fit", f"--model={budget.model}", *VARIANTS[variant], *budget.words(), "--data.images=false",
              "--data.val_samples=64", "--tracker=none", "--ema.decay=0.999"]  # fmt: skip
-    if not done.is_file() or json.loads(done.read_text())["words"] != words:
-        progress.say(f"training {variant}, {budget}: python -m zoo {' '.join(words)}")
-        started = time.monotonic()
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{variant}.log").open("w") as log, redirect_stdout(log):
-            if train([*words, f"--out={out}", "--overwrite"]):
-                raise ValueError(f"The training of {variant} ended early; run the same command again to go on.")
-        seconds = time.monotonic() - started
-        steps = int(json.loads((out / "metrics.json").read_text())["step"])
-        write_text(done, json.dumps({"words": words, "steps": steps, "seconds": seconds}) + "\n")
-    facts = json.loads(done.read_text())
-    method: Any = checkpoints.load(out)
-    return Trained(method, facts["steps"], facts["seconds"])
+    return fitted(variant, words, folder, budget, progress)
 
 
 def networks(train: Train, hands: HeldOut, progress: Progress, budget: Budget, seed: int = 0) -> Table:

@@ -85,14 +85,21 @@ class HeldOut:
         return self.part(0, n)
 
 
-def held_out(samples: int, method: HHMR, device: torch.device) -> HeldOut:
-    """The first hands of OpenHand's test split; with pictures, if the model looks at them."""
+def held_out(samples: int, method: HHMR, device: torch.device, **other: Any) -> HeldOut:
+    """The first hands of OpenHand's test split; with pictures, if the model looks at them.
+
+    Args:
+        samples: How many.
+        method: That will see them.
+        device: Where it is.
+        other: Options of `OpenHandData` that are not the default.
+    """
     from datamodules.openhand.data import OpenHandData
 
     part: Any = method.conditioner.parts["image"] if "image" in method.conditioner.names else None
     size = 128 if part is None else int(part.size)
     pictures: dict[str, Any] = {} if part is None else {"images": True, "samples": 1}
-    data = OpenHandData(test_samples=samples, batch_size=ROWS, size=size, **pictures)
+    data = OpenHandData(**{"test_samples": samples, "batch_size": ROWS, "size": size, **pictures, **other})
     data.prepare_data()
     batches = [cast(dict[str, Tensor], data.on_after_batch_transfer(b, 0)) for b in data.test_dataloader()]
     batch = {key: torch.cat([part[key] for part in batches]).to(device) for key in batches[0]}

@@ -41,7 +41,7 @@ class Table:
         data: Further numbers, for pictures.
     """
 
-    number: int
+    number: int | str
     title: str
     columns: Sequence[str]
     rows: list[dict[str, Any]]
@@ -117,9 +117,9 @@ def drawn(n: int, seed: int) -> Tensor:
     return torch.randint(n, (DRAWS, n), generator=torch.Generator().manual_seed(seed))
 
 
-def paper() -> dict[str, Any]:
-    """The figures of the paper."""
-    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "suite_hhmr.yaml").read_text())
+def paper(suite: str = "hhmr") -> dict[str, Any]:
+    """The figures of a suite's paper."""
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / f"suite_{suite}.yaml").read_text())
     return found
 
 

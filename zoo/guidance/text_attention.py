@@ -119,9 +119,14 @@ class TextAttention:
                 every slot.
             generator: For a random refinement, one or one a row.
         """
-        raw, n = kept_maps(maps), maps.shape[-1]
-        edge = int(self.drop)
-        hand, text = (mask.to(maps.device)[:, edge : n - edge] for mask in self._masks(tokens, lengths, n))
+        with torch.autocast(maps.device.type, enabled=False):  # the smoothing would be done in half precision
+            return self._loss(kept_maps(maps), tokens, lengths, generator)
+
+    def _loss(
+        self, raw: PerToken, tokens: Positions, lengths: Sequence[int] | None, generator: Generators
+    ) -> Float[Tensor, " b"]:
+        n, edge = raw.shape[1], int(self.drop)
+        hand, text = (mask.to(raw.device)[:, edge : n - edge] for mask in self._masks(tokens, lengths, n))
         raw = raw[:, edge : n - edge]
         refined = self._refine(contrast(raw, self.temperature, self.axis), generator)
         acts = hand.any(1)

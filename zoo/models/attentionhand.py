@@ -13,7 +13,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from zoo.bases import load_base, start_guide
+from zoo.bases import Base, load_base, start_guide
 from zoo.batch import Asked, Painted, SceneBatch
 from zoo.condition import Condition
 from zoo.denoisers.attention_maps import AttentionOf
@@ -25,7 +25,7 @@ from zoo.guidance.classifier_free import ClassifierFree
 from zoo.guidance.text_attention import TextAttention
 from zoo.guidance.text_attention_guidance import TextAttentionGuidance
 from zoo.models.attentionhand_batch import Rows, both_pictures, first_rows
-from zoo.models.attentionhand_branches import predict
+from zoo.models.attentionhand_branches import Noisy, attend, predict
 from zoo.models.attentionhand_maps import attended
 from zoo.models.attentionhand_memory import Memory, spare
 from zoo.models.attentionhand_weights import keep_guide_only
@@ -52,7 +52,7 @@ class AttentionHand(PictureMethod):
 
     Args:
         base: The text-to-image model: a name of weights that ship, a folder of diffusers, a file in the original Stable
-            Diffusion layout, or an id of the hub.
+            Diffusion layout, or an id of the hub; in Python, its parts.
         guide: A guidance copy to start from, a ControlNet's folder or file; from the base when None.
         size: Side of the pictures, pixels; the one that the base was made for when None.
         branches: Which of the two are learned.
@@ -81,7 +81,7 @@ class AttentionHand(PictureMethod):
 
     def __init__(
         self,
-        base: str = "tiny-sd",
+        base: str | Base = "tiny-sd",
         guide: str | None = None,
         size: int | None = None,
         branches: list[Branch] = ["global", "local"],  # noqa: B006 - never changed
@@ -109,8 +109,8 @@ class AttentionHand(PictureMethod):
             raise ValueError(f"branches={branches}: give global, local or both. Set --model.branches [global,local].")
         if separate and len(branches) < 2:
             raise ValueError("A separate copy is for two branches. Set --model.branches [global,local].")
-        found = load_base(base)
-        self.base_name, self.base_hash = base, found.hash
+        found = load_base(base) if isinstance(base, str) else base
+        self.base_name, self.base_hash = base if isinstance(base, str) else "the given base", found.hash
         self.codec, self.text = found.codec.requires_grad_(False), found.text.requires_grad_(False)
         self.schedule = found.schedule
         self.dual = DualUNet(found.unet, separate=separate, scale=strength)
@@ -122,7 +122,7 @@ class AttentionHand(PictureMethod):
         self.tas, self.words, self.local_prompt, self.local_noise = tas, words, local_prompt, local_noise
         self.attention = AttentionOf(self.dual.base.net, resolution, places)
         self.drop_text, self.sampler, self.scale = drop_text, sampler, scale
-        self.together = spare(memory, self.dual, self.codec) and not separate
+        self.together = spare(memory, self.dual, self.codec)
         self.cache = None if cache is None else LatentCache(cache, self.codec)
         self.optimizer, self.warmup, self.final_lr = optimizer, warmup, final_lr
         keep_guide_only(self)
@@ -154,30 +154,28 @@ class AttentionHand(PictureMethod):
             t: Times, of both branches.
             noise: (2, b, c, h, w) of global and local latents.
         """
-        moved: dict[Branch, tuple[Latents, Latents, Condition]] = {}
         said: dict[str, Scalar] = {}
-        for branch in self.branches:
-            own = 0 if branch == "global" else 1
-            with torch.no_grad():
-                clean = self.encode(rows.pictures["global" if self.local_noise == "global" else branch])
-                x_t = self.schedule.add_noise(clean, noise[own], t)
-                told = self.told(texts, branch)
-                states = self.states(told)
-                target = noise[own]
-            if self.tas.at in ("train", "both"):
-                found = self.tas.move(
-                    self.attention, x_t, t, states, self.positions(told, branch), self.schedule,
-                    self.lengths(told),
-                )  # fmt: skip
-                target = self.tas.noise(target, found.x_t, clean, t, self.schedule)
-                x_t = found.x_t
-                said[f"tas_{branch}"] = found.loss_before.mean()
-            moved[branch] = x_t, target, Condition(states, control=rows.meshes[branch])
-        predicted = predict({name: (x_t, c) for name, (x_t, _, c) in moved.items()}, t, self.dual, self.together)
-        for name, weight in zip(("global", "local"), self.weights, strict=True):
-            if name in moved:
-                said[name] = weight * nn.functional.mse_loss(predicted[name].float(), moved[name][1].float())
+        parts = {name: self._noisy(rows, texts, t, noise, name) for name in self.branches}
+        given = {name: (part.x_t, Condition(part.states, control=rows.meshes[name])) for name, part in parts.items()}
+        target = {name: part.noise for name, part in parts.items()}
+        if self.tas.at in ("train", "both"):
+            for name, found in attend(parts, t, self.tas, self.attention, self.schedule, self.together).items():
+                target[name] = self.tas.noise(target[name], found.x_t, parts[name].clean, t, self.schedule)
+                given[name] = found.x_t, given[name][1]
+                said[f"tas_{name}"] = found.loss_before.mean()
+        predicted = predict(given, t, self.dual, self.together and not self.separate)
+        order: tuple[Branch, Branch] = ("global", "local")
+        for name, weight in zip(order, self.weights, strict=True):
+            if name in predicted:
+                said[name] = weight * nn.functional.mse_loss(predicted[name].float(), target[name].float())
         return said
+
+    @torch.no_grad()
+    def _noisy(self, rows: Rows, texts: Sequence[str], t: Time, noise: Tensor, branch: Branch) -> Noisy:
+        drawn, told = noise[0 if branch == "global" else 1], self.told(texts, branch)
+        clean = self.encode(rows.pictures["global" if self.local_noise == "global" else branch])
+        x_t = self.schedule.add_noise(clean, drawn, t)
+        return Noisy(x_t, clean, drawn, self.states(told), self.positions(told, branch), self.lengths(told))
 
     def encode(self, images: Images) -> Latents:
         """Latents of pictures, kept on disk where there is a cache."""

@@ -10,7 +10,7 @@ import torch
 from zoo.hands.camera import project
 from zoo.metrics.detectors import KeypointEstimator
 from zoo.metrics.made_hands import mask_iou
-from zoo.metrics.segmenter import HandSegmenter
+from zoo.metrics.segmenter import SHIPPED, HandSegmenter
 from zoo.registry import UsageError
 from zoo.shapes import Bool, Float, Int, RawImages, Tensor
 
@@ -85,13 +85,13 @@ def load_gate(
 
     Args:
         segmenter: File of weights, or None.
-        least_iou: Needs the segmenter.
+        least_iou: Takes the shipped segmenter when none is given.
         estimator: Weights with an image branch, or None.
         most_percent: Needs the estimator.
         device: Of the segmenter.
     """
     if least_iou is not None and segmenter is None:
-        raise UsageError("--least_iou needs --segmenter, weights of python -m zoo.commands.segmenter.")
+        segmenter = SHIPPED
     if most_percent is not None and estimator is None:
         raise UsageError("--most_percent needs --estimator, weights that see joints in images, such as hhmr-image.")
     if least_iou is not None and not 0 <= least_iou <= 1:

@@ -228,7 +228,6 @@ def test_one_layout_is_written_where_one_is_asked_for(painter_weights, tmp_path)
         (("--layout", "both", "--scale", "2"), "are made with scale 9.0, not 2.0"),
         (("--part", "3/2"), "--part 3/2 is no part. Give I/K"),
         (("--poses", "coco"), "For a dataset give its folder with --root"),
-        (("--least_iou", "0.5"), "--least_iou needs --segmenter"),
         (("--most_percent", "5"), "--most_percent needs --estimator"),
         (("--left", "2"), "--left 2.0 is no share"),
         (("--prompts", "a {thing}"), "has {thing}; what can be filled in is {hand}"),

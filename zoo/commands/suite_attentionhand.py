@@ -1,0 +1,251 @@
+"""The tables of the AttentionHand paper in miniature, on OpenHand's held-out plain scenes."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from zoo.commands.folder import write_text
+from zoo.commands.suite_downstream import downstream, options_of
+from zoo.commands.suite_downstream import words as hand_words
+from zoo.commands.suite_folder import fits, machine, path_of, write_all
+from zoo.commands.suite_made import BASE, SHIPPED, pictures_table, words
+from zoo.commands.suite_progress import Progress
+from zoo.commands.suite_scenes import CROPS, Judges, Scenes, held_out_scenes, made_pictures, stored
+from zoo.commands.suite_table import Table, paper
+from zoo.commands.suite_training import Budget, Trained, fitted
+from zoo.models.attentionhand import AttentionHand
+
+ORDER: tuple[int | str, ...] = (1, 4, "tas", 2)
+FACTS = ("base", "samples", "seed", "size", "budget")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What the suite is to do.
+
+    Args:
+        out: Folder of tables, measured rows and short trainings.
+        base: Of all AttentionHands; as `--model.base`.
+        samples: Held-out scenes.
+        minutes: Of each training, in place of the steps that `suite_attentionhand.yaml` gives.
+        steps: Of each training of AttentionHand, in place of those.
+        quick: The smallest size, to see that all of it runs.
+        seed: Of the noise.
+        device: auto, cpu or cuda.
+        generated: Folder of generated pictures, for table 2.
+        weights: Trained AttentionHand for a row of table 1, as `--ckpt`.
+        segmenter: File of a hand segmenter; the one that comes with the project when None.
+        detector: MediaPipe's hand_landmarker.task, for the hand confidence.
+        extractor: File of Inception weights, for FID; zoo-small when None.
+        command: That makes all this, for the record.
+    """
+
+    out: Path
+    base: str = "tiny-sd"
+    samples: int = 200
+    minutes: float | None = None
+    steps: int | None = None
+    quick: bool = False
+    seed: int = 0
+    device: str = "auto"
+    generated: Path | None = None
+    weights: str | None = None
+    segmenter: Path | None = None
+    detector: Path | None = None
+    extractor: Path | None = None
+    command: str = ""
+
+    @property
+    def size(self) -> dict[str, Any]:
+        """Of the trainings."""
+        found: dict[str, Any] = paper("attentionhand")["quick" if self.quick else "size"]
+        return found
+
+    @property
+    def place(self) -> torch.device:
+        """Where networks run."""
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+
+    def budget(self, which: str = "steps") -> Budget:
+        """Of a training; `which` is the entry of the size that says how long without `minutes`."""
+        if self.minutes is not None:
+            return Budget(self.minutes, None)
+        own = self.steps if which == "steps" else None
+        return Budget(0.0, int(self.size[which]) if own is None else own)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What must be equal for a table to be the same."""
+        return {
+            "base": self.base, "samples": self.samples, "seed": self.seed, "size": self.size,
+            "budget": str(self.budget()), "generated": str(self.generated), "weights": self.weights,
+        }  # fmt: skip
+
+
+def run_attentionhand_suite(
+    asked: Asking, only: list[int | str], data: dict[str, Any] | None = None, progress: Progress | None = None
+) -> list[Table]:
+    """Measures the tables that are not in the folder yet, and writes all that are.
+
+    Args:
+        asked: What to do.
+        only: Of `ORDER`.
+        data: Options of the scenes' data, besides those of `openhand-scenes`.
+        progress: Told of every step.
+    """
+    progress = progress or Progress()
+    extra: dict[int | str, tuple[str, ...]] = {2: ("generated",), 1: ("weights",)}
+    missing = [n for n in ORDER if n in only and not fits(asked.out, n, asked.facts, (*FACTS, *extra.get(n, ())))]
+    bench = Bench(asked, progress, data or {})
+    for place, number in enumerate(missing, 1):
+        progress.say(f"table {number} ({place} of {len(missing)}) ...")
+        started = time.monotonic()
+        table = bench.table(number)
+        seconds = time.monotonic() - started
+        record = {
+            "facts": asked.facts, "machine": machine(asked.place), "seconds": round(seconds, 1),
+            "table": table.record(),
+        }  # fmt: skip
+        write_text(path_of(asked.out, number), json.dumps(record) + "\n")
+        progress.say(table.markdown() + f"({seconds:.0f} s)\n")
+    return write_all(asked.out, ORDER, lambda facts: _heading(facts, asked.command))
+
+
+class Bench:
+    """Trains and measures rows; each is kept in the folder as soon as it is done.
+
+    Args:
+        asked: What to do.
+        progress: Told of every step.
+        data: Options of the scenes' data.
+    """
+
+    def __init__(self, asked: Asking, progress: Progress, data: dict[str, Any]) -> None:
+        self.asked, self.progress, self.data = asked, progress, data
+        self._scenes: Scenes | None = None
+        self._judges: Judges | None = None
+
+    def table(self, number: int | str) -> Table:
+        """A table of `ORDER`."""
+        if number == 2:
+            asked = self.asked
+            note = f"The image branch of HHMR was trained for {asked.budget('hhmr_steps')}, the rest is shipped."
+            return downstream(self.hand_training, asked.samples, asked.place, asked.seed, asked.generated, note)
+        return pictures_table(number, self.measured, self.real(), self.notes())
+
+    def training(self, variant: str) -> Trained:
+        """An AttentionHand with one thing changed."""
+        budget, options = self.asked.budget(), options_of(self.data)
+        said = words(variant, self.asked.base, self.asked.size, budget.words(), options)
+        return fitted(variant, said, self.asked.out / "trainings", budget, self.progress)
+
+    def hand_training(self, variant: str) -> Trained:
+        """An HHMR's image branch."""
+        budget = self.asked.budget("hhmr_steps")
+        said = hand_words(variant, self.asked.size, budget.words(), self.asked.generated)
+        return fitted(variant, said, self.asked.out / "trainings", budget, self.progress)
+
+    def measured(self, row: str) -> dict[str, Tensor] | None:
+        """What a row's pictures are worth; None for weights that were not given."""
+        if row == SHIPPED and self.asked.weights is None:
+            return None
+
+        def make() -> dict[str, Tensor]:
+            model = self._model(row)
+            bar = self.progress.bar(f"pictures, {row}", len(self.scenes))
+            found = made_pictures(model, self.scenes, self.asked.seed, 0.0 if row == BASE else None, bar)
+            bar.close()
+            self._grid(row, found)
+            return self.judges.look(found, self.scenes)
+
+        return stored(self.asked.out / "rows" / f"{row}.safetensors", make, [row, *self._how()])
+
+    def real(self) -> dict[str, Tensor]:
+        """What the data's own pictures are worth."""
+
+        def make() -> dict[str, Tensor]:
+            return self.judges.look(self.scenes.batch["image"].float(), self.scenes)
+
+        return stored(self.asked.out / "rows" / "real.safetensors", make, self._how())
+
+    def notes(self) -> list[str]:
+        """How the numbers came about."""
+        judges = self.judges
+        return [
+            f"{len(self.scenes)} held-out plain scenes of OpenHand; each row was trained for {self.asked.budget()} "
+            f"from the same base ({self.asked.base}). FID and KID: {judges.extractor.about} "
+            f"FID-H and KID-H: {CROPS.rule}. "
+            "Their intervals: 1.96 standard deviations of halves. "
+            f"Confidence: {judges.sure}. MSE-2D in percent² of the hand's box, MSE-3D in cm², joints seen by "
+            f"{judges.estimator.name}. Mask IoU: of the segmenter's hand with the mesh's silhouette.",
+        ]
+
+    @property
+    def scenes(self) -> Scenes:
+        """Held-out scenes, read once."""
+        if self._scenes is None:
+            self._scenes = held_out_scenes(self.asked.samples, 128, **self.data)
+        return self._scenes
+
+    @property
+    def judges(self) -> Judges:
+        """What looks at pictures, built once."""
+        if self._judges is None:
+            self._judges = judges_of(self.asked)
+        return self._judges
+
+    def _how(self) -> list[str]:
+        asked = self.asked
+        return [f"{name}={value}" for name, value in asked.facts.items() if name != "generated"] + [
+            f"judges={asked.segmenter}, {asked.detector}, {asked.extractor}"
+        ]
+
+    def _model(self, row: str) -> AttentionHand:
+        if row == SHIPPED:
+            import checkpoints
+
+            return cast(AttentionHand, checkpoints.load(str(self.asked.weights)).to(self.asked.place))
+        return cast(AttentionHand, self.training("without_tas" if row == BASE else row).method.to(self.asked.place))
+
+    def _grid(self, row: str, images: Tensor) -> None:
+        """The first pictures beside their meshes."""
+        from PIL import Image
+
+        few = torch.cat([self.scenes.batch["mesh"][:8].float(), images[:8]], 2)  # meshes above
+        sheet = (255 * few.permute(2, 0, 3, 1).flatten(1, 2)).round().byte().numpy()
+        path = self.asked.out / f"{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet).save(path)
+
+
+def judges_of(asked: Asking) -> Judges:
+    """The networks behind the numbers."""
+    import checkpoints
+    from zoo.commands.tasks.estimate import MethodEstimator
+    from zoo.metrics.extractors import Extractor, ZooSmall
+    from zoo.metrics.segmenter import SHIPPED, HandSegmenter
+
+    extractor: Extractor = ZooSmall()
+    if asked.extractor is not None:
+        from zoo.metrics.inception import FidInception
+
+        extractor = FidInception(asked.extractor)
+    detector: Any = None
+    if asked.detector is not None:
+        from zoo.metrics.mediapipe_hands import MediaPipeHands
+
+        detector = MediaPipeHands.from_file(asked.detector)
+    estimator = MethodEstimator(checkpoints.load_hands("hhmr-image"))
+    return Judges(extractor, estimator, HandSegmenter.load(asked.segmenter or SHIPPED), detector)
+
+
+def _heading(facts: dict[str, Any], command: str) -> list[str]:
+    return [
+        f"`{command}`: base `{Path(str(facts.get('base', ''))).name}`, {facts.get('samples')} held-out scenes.",
+        "In brackets: 95 % of bootstrap resamples of pictures; differences are paired, on the same scenes and seeds.",
+    ]
