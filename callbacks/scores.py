@@ -17,9 +17,12 @@ from zoo.hands.skeleton import WRIST
 from zoo.metrics.generation import APD, SelfIntersection
 from zoo.metrics.geometry import PAMPJPE, PAMPVPE
 from zoo.metrics.hand_scores import HandScores, computed, known
+from zoo.metrics.made_hands import MaskIoU
+from zoo.metrics.segmenter import HandSegmenter
 
 GIVEN = ("skeleton3d", "skeleton2d", "image")  # a fixed list, so that all processes reduce the same numbers
 BASELINE = "rest"
+DARK = 0.02  # meshes are brighter than this, on black
 
 
 class Scores(L.Callback):
@@ -28,6 +31,9 @@ class Scores(L.Callback):
     A model's validation or test step returns condition name to `Hands`; the first hypothesis counts. `none` is scored
     for variety (APD) and self-intersection (SI). `rest` is the flat, mean-shaped hand after the same alignment: what a
     model must beat.
+
+    A method that makes pictures logs its own numbers. Where it is told of meshes, `hand_iou` is the mean intersection
+    over union of their silhouettes with the hands that the shipped segmenter finds in pictures, made and real.
 
     Args:
         path: Of `metrics.json`, name to number, for the latest evaluation.
@@ -40,12 +46,14 @@ class Scores(L.Callback):
         self.scores = {name: HandScores(allow_reflection) for name in GIVEN}
         self.rest = {"pa_mpjpe_mm": PAMPJPE(allow_reflection), "pa_mpvpe_mm": PAMPVPE(allow_reflection)}
         self.apd, self.crossing = APD(), SelfIntersection(intersections)
+        self.segmenter: HandSegmenter | None = None
+        self.hands = {"made": MaskIoU(), "real": MaskIoU()}
         self.latest: dict[str, float] = {}
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         for scores in self.scores.values():
             scores.to(module.device).reset()
-        for metric in (*self.rest.values(), self.apd, self.crossing):
+        for metric in (*self.rest.values(), self.apd, self.crossing, *self.hands.values()):
             metric.to(module.device).reset()
 
     def on_validation_batch_end(
@@ -82,14 +90,9 @@ class Scores(L.Callback):
 
     @torch.no_grad()
     def update(self, module: nn.Module, outputs: Any, batch: Any) -> None:
-        """Adds the predictions of one batch.
-
-        Args:
-            module: The method; one that makes pictures measures them itself.
-            outputs: Condition name to `Hands`.
-            batch: A `HandBatch`.
-        """
+        """Adds the predictions of one batch: condition name to `Hands`, or `Painted`."""
         if paints(module):
+            self._look_for_hands(outputs)
             return
         if not isinstance(outputs, Mapping) or not outputs.keys() <= {*GIVEN, "none"}:
             what = ", ".join(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
@@ -118,6 +121,17 @@ class Scores(L.Callback):
             if model is not None:
                 self.crossing.update(free, model.faces)
 
+    def _look_for_hands(self, painted: Any) -> None:
+        """Compares the hands in pictures with the silhouettes of the meshes that were asked for."""
+        if not isinstance(painted, Mapping) or "mesh" not in painted.get("asked", {}):
+            return
+        if self.segmenter is None:
+            self.segmenter = HandSegmenter.load().to(painted["images"].device)
+        silhouettes = painted["asked"]["mesh"].amax(1) > DARK
+        for name, key in (("made", "images"), ("real", "real")):
+            if key in painted:
+                self.hands[name].update(self.segmenter.masks(painted[key].float()), silhouettes)
+
     def compute(self) -> dict[str, float]:
         """Name to number over all processes, without what could not be measured."""
         found = {f"{k}/{name}": v for name in GIVEN for k, v in self.scores[name].compute().items()}
@@ -128,6 +142,7 @@ class Scores(L.Callback):
         if paints(module):  # it has logged what it measures
             said = {name.partition("/")[2]: float(x) for name, x in trainer.callback_metrics.items() if "val/" in name}
             self.latest = {name: value for name, value in said.items() if name}
+            self.latest |= known({f"hand_iou/{name}": computed(metric) for name, metric in self.hands.items()})
         else:
             self.latest = self.compute()
             module.log_dict({f"{split}/{name}": value for name, value in self.latest.items()})

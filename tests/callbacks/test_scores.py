@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from callbacks.scores import Scores, table
 
@@ -69,3 +70,24 @@ def test_the_table_fits_eighty_columns():
         "f5" + " " * 29 + "0.500          -",
         "apd_mm" + " " * 29 + "-       3.00",
     ]
+
+
+def test_made_hands_are_compared_with_the_silhouettes_that_were_asked_for(tmp_path):
+    class Finds:
+        def masks(self, images):
+            return images[:, 0] > 0.5
+
+    class Painter(torch.nn.Module):
+        rows = "scenes"
+
+    scores = Scores(tmp_path / "metrics.json")
+    scores.segmenter = Finds()
+    mesh = torch.zeros(2, 3, 4, 4)
+    mesh[:, :, :2] = 0.6  # the upper half
+    made = torch.zeros(2, 3, 4, 4)
+    made[0, :, :2] = made[1, :, :1] = 1  # all of it, and half of it
+    scores.update(Painter(), {"images": made, "asked": {"text": ["", ""], "mesh": mesh}, "real": mesh}, None)
+    scores.update(Painter(), {"images": made, "asked": {"text": ["", ""]}}, None)  # no mesh, nothing to compare
+    scores.update(Painter(), None, None)
+    assert scores.hands["made"].compute().item() == 0.75
+    assert scores.hands["real"].compute().item() == 1

@@ -1,7 +1,6 @@
 """AttentionHand: from a text and a picture of a hand mesh to a picture of that hand.
 
-Park, Kong and Kang, "AttentionHand: Text-driven Controllable Hand Image Generation for 3D Hand Reconstruction in the
-Wild", ECCV 2024.
+Park et al., "AttentionHand: Text-driven Controllable Hand Image Generation for 3D Hand Reconstruction", ECCV 2024.
 """
 
 from collections.abc import Sequence
@@ -256,6 +255,13 @@ class AttentionHand(PictureMethod):
 
     def validation_step(self, batch: SceneBatch, batch_idx: int) -> Painted | None:
         """Losses with the same noise every time; pictures and attention of the first batch."""
+        return self._judged(batch, batch_idx, 0 if batch_idx else 8)
+
+    def test_step(self, batch: SceneBatch, batch_idx: int) -> Painted | None:
+        """The same, with pictures of every scene."""
+        return self._judged(batch, batch_idx, len(batch["text"]))
+
+    def _judged(self, batch: SceneBatch, batch_idx: int, shown: int) -> Painted | None:
         rows = both_pictures(batch)
         check_size(rows.pictures["global"], self.size)
         count = len(rows.texts)
@@ -264,19 +270,19 @@ class AttentionHand(PictureMethod):
             noise = torch.randn(2, *self._noise_shape(count)).to(self.device)
         t = torch.arange(count, device=self.device) * self.schedule.steps // max(count, 1)
         losses = self.step_losses(rows, rows.texts, t, noise)
-        self.log_dict({f"val/{name}": loss for name, loss in losses.items()}, batch_size=count, sync_dist=True)
+        self.log_dict({f"val/{n}": loss for n, loss in losses.items()}, batch_size=count, sync_dist=True)
         total = torch.stack([loss for name, loss in losses.items() if name in self.branches]).sum()
         self.log("val/loss", total, batch_size=count, sync_dist=True)
-        if batch_idx:
+        if not shown:
             return None
-        few = first_rows(rows, 8)
+        few = first_rows(rows, shown)
         branch: Branch = "global" if "global" in self.branches else "local"
         asked = Asked(text=few.texts, mesh=few.meshes[branch])
-        images = self.sample(asked, range(len(few.texts)), branch=branch)
-        maps = attended(self, few.pictures[branch], few.texts, noise[0, : len(few.texts)])
-        return Painted(images=images, asked=asked, real=few.pictures[branch], attention=maps)
-
-    test_step = validation_step
+        seeds = batch["index"][batch["has_image"] & batch["has_mesh_image"]][:shown].tolist()
+        painted = Painted(images=self.sample(asked, seeds, branch=branch), asked=asked, real=few.pictures[branch])
+        if not batch_idx:
+            painted["attention"] = attended(self, few.pictures[branch], few.texts, noise[0, : len(few.texts)])
+        return painted
 
     def predict_step(self, batch: SceneBatch, batch_idx: int) -> Painted:
         """A picture for each mesh; its seed is its number in the dataset."""
