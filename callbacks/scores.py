@@ -93,7 +93,7 @@ class Scores(L.Callback):
         """Adds the predictions of one batch.
 
         Args:
-            module: The method; one that makes pictures measures them itself.
+            module: The method.
             outputs: Condition name to `Hands`, or `Painted`.
             batch: A `HandBatch`.
         """
