@@ -90,7 +90,13 @@ class Scores(L.Callback):
 
     @torch.no_grad()
     def update(self, module: nn.Module, outputs: Any, batch: Any) -> None:
-        """Adds the predictions of one batch: condition name to `Hands`, or `Painted`."""
+        """Adds the predictions of one batch.
+
+        Args:
+            module: The method.
+            outputs: Condition name to `Hands`, or `Painted`.
+            batch: A `HandBatch`.
+        """
         if paints(module):
             self._look_for_hands(outputs)
             return

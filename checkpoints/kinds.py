@@ -31,7 +31,7 @@ HANDS = Kind(
     ("pa_mpvpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "apd_mm", "si_percent"),
     "hands",
 )
-PICTURES = ("loss", "global", "local", "psnr_db", "mask_iou", "fid", "kid", "fid_h", "kid_h", "clip_score")
+PICTURES = ("loss", "global", "local", "psnr_db", "hand_iou", "fid", "kid", "fid_h", "kid_h", "clip_score")
 KINDS = {
     "LatentDiffusion": Kind(
         45_000_000, "codec, text encoder with 49408 words, and U-Net", "--model.unet.widths, --model.text.width",

@@ -8,7 +8,7 @@ from PIL import Image
 
 from zoo.__main__ import main
 
-QUIET = ("--tracker", "none", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu")
+QUIET = ("--tracker", "none", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true")
 SCENES = ("--data.samples", "1", "--data.val_samples", "2", "--data.test_samples", "2", "--data.batch_size", "2",
           "--data.picture_size", "64", "--data.size", "64", "--data.workers", "0", "--data.draw_workers",
           "1")  # fmt: skip
@@ -23,7 +23,7 @@ def test_a_copy_is_trained_scored_and_used(tmp_path, monkeypatch, capfd):
     write_base(base(), tmp_path / "base")
     model = ("--model.base", "base", "--model.size", "64", "--model.sampler.steps", "2")
     data = (*SCENES, "--data.root", str(tmp_path / "pictures"))
-    words = ("--trainer.max_steps", "2", "--trainer.max_time", "null", "--trainer.precision", "32-true")
+    words = ("--trainer.max_steps", "2", "--trainer.max_time", "null")
     assert main(["fit", "--model", "attentionhand", *model, *data, *words, "--out", "run", *QUIET]) == 0
     said = "".join(capfd.readouterr())
     assert "fit attentionhand on openhand-scenes" in said

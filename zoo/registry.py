@@ -153,6 +153,11 @@ def build(config: Mapping[str, Any], **overrides: Any) -> "Method":
             model: Method = parser.instantiate_classes(parser.parse_args(words)).model
     except ArgumentError as error:
         raise ValueError(f"{config.get('class_path')} cannot be built: {error}") from error
+    except ValueError as error:  # jsonargparse's account of every type that it tried
+        said: BaseException = error
+        while said.__cause__ is not None:
+            said = said.__cause__
+        raise said from None  # what a constructor said
     return model
 
 

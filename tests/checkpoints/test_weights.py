@@ -100,10 +100,10 @@ def test_picture_methods_have_their_own_limits_and_scores(toy_zoo, tmp_path, mon
     monkeypatch.setitem(KINDS, "Toy", KINDS["AttentionHand"])
     state = {**Toy(width=6).state_dict(), "base_hash": torch.arange(224, 256, dtype=torch.uint8)}
     assert torch.equal(whole(halved(state))["base_hash"], state["base_hash"])
-    scores = {"loss": 0.123456, "mask_iou": 0.8, "step": 7}
+    scores = {"loss": 0.123456, "hand_iou/made": 0.8, "step": 7}
     folder = checkpoints.ship("toy", Weights(CONFIG, state), FACTS, scores, folder=tmp_path / "weights")
-    assert checkpoints.manifest(tmp_path / "weights")["toy"]["scores"] == {"loss": 0.1235, "mask_iou": 0.8}
-    assert "| mask_iou | 0.8 |" in (folder / "README.md").read_text()
+    assert checkpoints.manifest(tmp_path / "weights")["toy"]["scores"] == {"loss": 0.1235, "hand_iou/made": 0.8}
+    assert "| hand_iou/made | 0.8 |" in (folder / "README.md").read_text()
     assert checkpoints.read(folder).state["base_hash"].dtype == torch.uint8
 
 

@@ -82,7 +82,7 @@ def test_a_run_limited_by_time_changes_phase_by_the_clock(tmp_path, monkeypatch)
         model, "codec_losses", lambda images: losses.append("codec") or {"x": model.codec.encode(images).mean()}
     )
     monkeypatch.setattr(
-        model, "noise_loss", lambda batch: losses.append("noise") or model.unet.net.conv_in.weight.sum()
+        model, "noise_loss", lambda images, texts: losses.append("noise") or model.unet.net.conv_in.weight.sum()
     )
     fit(model, tmp_path, steps=4)
     assert losses == ["codec", "codec", "noise", "noise"]
@@ -159,7 +159,8 @@ def test_local_pictures_stand_in_for_a_share_of_the_rows():
 def test_rows_without_a_picture_are_left_out():
     batch = scenes(3, pictured=[True, False, True])
     assert texts_of(batch) == [batch["text"][0], batch["text"][2]]
-    assert latent_diffusion().noise_loss(batch).isfinite()
+    model = latent_diffusion()
+    assert model.noise_loss(model.pictures(batch), texts_of(batch)).isfinite()
     with pytest.raises(ValueError, match=r"--data\.images true"):
         latent_diffusion().pictures(scenes(2, pictured=[False, False]))
     assert latent_diffusion().validation_step(scenes(2, pictured=[False, False]), 0) is None

@@ -100,7 +100,7 @@ class ZooCLI(LightningCLI):
             drop_image_branch(options)
         unfuse_optimizer(options)
         self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
-        self.data_name = name_of("data", options.data.class_path, option(self.words, "data"))
+        self.data_name = data_name(options.data, option(self.words, "data"))
         self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
         self.out = folder.choose(options.out, self.model_name)
         if folder.is_first_process():
@@ -167,6 +167,16 @@ class ZooCLI(LightningCLI):
             f"files in {self.out}",
         ]
         return ", ".join(facts)
+
+
+def data_name(data: Namespace, given: str | None) -> str:
+    """What to call a dataset; the embedded one has a name for hands and one for scenes."""
+    path, rows = str(data.class_path), (data.get("init_args") or {}).get("rows")
+    scenes = registry.DEFAULT_SCENES
+    if given is None and rows == "scenes" and scenes in names("data"):
+        same = class_path("data", scenes).rpartition(".")[2] == path.rpartition(".")[2]
+        given = scenes if same else None
+    return name_of("data", path, given)
 
 
 def drop_image_branch(options: Namespace) -> None:
