@@ -144,12 +144,12 @@ def test_without_torch_fidelity_the_extra_is_named(tmp_path, monkeypatch):
 def test_fids_inception_gets_bytes_and_a_copy_of_the_weights_that_was_read_safely(tmp_path, monkeypatch):
     seen = {}
 
-    class FeatureExtractorInceptionV3(nn.Module):  # the interface of torch-fidelity's, which unpickles its file
+    class FeatureExtractorInceptionV3(nn.Module):  # the interface of torch-fidelity's
         def __init__(self, name, features_list, feature_extractor_weights_path=None):
             super().__init__()
             assert (name, features_list) == ("inception-v3-compat", ["2048"])
             self.scale = nn.Parameter(torch.zeros(()))
-            self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=False))
+            self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=True))
             self.requires_grad_(False)
 
         def forward(self, x):
