@@ -59,8 +59,8 @@ def bench(
         ckpt: hhmr: the weights, hhmr when not given. attentionhand: weights for a further row of table 1.
         samples: Tables: held-out hands, 500 when not given, or scenes, 200.
         train_minutes: hhmr: for each of the three trainings of tables 2 and 6, 20 when not given. attentionhand: for
-            each of all eleven trainings, in place of their steps.
-        train_steps: The same in steps, instead of minutes; of attentionhand those of its nine own trainings.
+            each training, in place of their steps.
+        train_steps: The same in steps, instead of minutes; of attentionhand those of AttentionHand itself.
         model: hhmr: what is trained there, a name or a YAML file.
         device: auto, cpu or cuda.
         seed: Tables: of the noise.
