@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.commands.folder import claim, write_text
+from zoo.commands.resume import same_run
 from zoo.commands.tasks.align import side_name
 from zoo.commands.tasks.task import Outcome
 from zoo.hands.meshfile import save_mesh, write_atomically
 from zoo.hands.skeleton import LEFT, RIGHT
-from zoo.registry import UsageError
 from zoo.shapes import Betas, Faces, Float, Rotations, Translation
 
 PACKAGES = ("torch", "lightning", "numpy", "hand-model-zoo")
@@ -86,25 +86,10 @@ class Store:
         self.extra: list[str] = []
         self.began = time.time()
         if resume and (folder / "manifest.json").is_file():
-            self._same_run()
+            same_run(folder, header, "hands", FREE)
         else:
             claim(folder, overwrite)
         self.write_manifest("running")
-
-    def _same_run(self) -> None:
-        """Refuses to mix hands that were made in different ways."""
-        try:
-            earlier = json.loads((self.folder / "manifest.json").read_text())
-            before = {**earlier["options"], "checkpoint": earlier["checkpoint"]["sha256"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.folder}/manifest.json is damaged, so --resume cannot go on from it.") from error
-        now = {**json.loads(json.dumps(self.header["options"])), "checkpoint": self.header["checkpoint"]["sha256"]}
-        for key in sorted((before.keys() | now.keys()) - set(FREE)):
-            if before.get(key) != now.get(key):
-                raise UsageError(
-                    f"--resume: the hands in {self.folder} were made with {key} {before.get(key)}, not {now.get(key)}. "
-                    "Give the same options, or another folder with --out."
-                )
 
     def earlier(self, name: str) -> bool:
         """Whether a hand is there, whole, from the run that is resumed."""
