@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import torch
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from zoo.commands.folder import claim, write_text
+from zoo.commands.manifest import facts, failed
 from zoo.commands.resume import same_run
-from zoo.commands.tasks.store import package_versions
 from zoo.hands.meshfile import write_atomically
 from zoo.shapes import Tensor, UInt8
 
@@ -79,16 +78,10 @@ class PictureStore:
 
     def write_manifest(self, status: str, pictures: Sequence[str] = ()) -> None:
         """What is there: "running" until the run is "done" or "stopped"."""
-        failed = [{"name": name, "status": "failed", "reason": reason} for name, reason in self.failures.items()]
         manifest = {
-            "command": ["python", "-m", "zoo", *sys.argv[1:]],
-            "status": status,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z") if status != "running" else None,
-            "seconds": round(time.time() - self.began, 1),
-            **self.header,
-            "versions": {"python": sys.version.split()[0], **package_versions()},
+            **facts(self.header, status, self.began),
             "pictures": list(pictures),
-            "results": [*failed, *({**record, "status": "ok"} for record in self.records)],
+            "results": [*failed(self.failures), *({**record, "status": "ok"} for record in self.records)],
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 

@@ -2,11 +2,9 @@
 
 import io
 import json
-import sys
 import time
 import zipfile
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.commands.folder import claim, write_text
+from zoo.commands.manifest import facts, failed
 from zoo.commands.resume import same_run
 from zoo.commands.tasks.align import side_name
 from zoo.commands.tasks.task import Outcome
@@ -23,7 +22,6 @@ from zoo.hands.meshfile import save_mesh, write_atomically
 from zoo.hands.skeleton import LEFT, RIGHT
 from zoo.shapes import Betas, Faces, Float, Rotations, Translation
 
-PACKAGES = ("torch", "lightning", "numpy", "hand-model-zoo")
 KNOWN, MADE = (0.56, 0.66, 0.78), (0.93, 0.62, 0.40)  # colours of what was given and of what was completed
 FREE = ("limit", "batch", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
 # What the npz files hold; n hypotheses, best first.
@@ -188,19 +186,13 @@ class Store:
 
     def write_manifest(self, status: str, pictures: Sequence[str] = ()) -> None:
         """What is there: "running" until the run is "done" or "stopped"."""
-        failed = [{"name": name, "status": "failed", "reason": reason} for name, reason in self.failures.items()]
         manifest = {
-            "command": ["python", "-m", "zoo", *sys.argv[1:]],
-            "status": status,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z") if status != "running" else None,
-            "seconds": round(time.time() - self.began, 1),
-            **self.header,
-            "versions": {"python": sys.version.split()[0], **package_versions()},
+            **facts(self.header, status, self.began),
             "frame": "camera: x right, y down, z forward; metres",
             "arrays": ARRAYS,
             "files": self.extra,
             "pictures": list(pictures),
-            "results": [*failed, *self.records.values()],
+            "results": [*failed(self.failures), *self.records.values()],
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
@@ -215,13 +207,3 @@ def paint(known: NDArray[np.bool_]) -> Float[Tensor, "778 3"]:
     import torch
 
     return torch.where(torch.from_numpy(known)[:, None], torch.tensor(KNOWN), torch.tensor(MADE))
-
-
-def package_versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "from the source folder"
-    return found
