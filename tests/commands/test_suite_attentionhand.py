@@ -8,7 +8,8 @@ from zoo.__main__ import main
 from zoo.commands import suite_attentionhand, suite_downstream, suite_made
 from zoo.commands.suite_attentionhand import Asking, Bench, run_attentionhand_suite
 from zoo.commands.suite_downstream import BOTH, LAB, downstream, kind_of
-from zoo.commands.suite_made import ROWS, VARIANTS, fid, pictures_table, set_interval
+from zoo.commands.suite_folder import fingerprint
+from zoo.commands.suite_made import ROWS, VARIANTS, attends, fid, pictures_table, set_interval
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_scenes import Judges, Scenes, made_pictures, stored
 from zoo.commands.suite_table import paper
@@ -88,7 +89,7 @@ def test_the_hand_of_a_scene_is_the_one_that_has_labels():
     assert torch.equal(asked.of_hand("joints")[1], asked.batch["joints"][1, 1])
 
 
-def test_pictures_are_asked_for_with_seeds_of_their_own_and_no_attention_in_the_base():
+def test_pictures_are_asked_for_with_seeds_of_their_own_and_attention_where_it_was_trained():
     told = []
 
     class Model:
@@ -98,10 +99,13 @@ def test_pictures_are_asked_for_with_seeds_of_their_own_and_no_attention_in_the_
             told.append((asked["text"], list(seeds), strength, attend))
             return torch.zeros(len(seeds), 3, 32, 32)
 
-    assert made_pictures(Model(), scenes(), 2, strength=0.0).shape == (4, 3, 32, 32)
-    made_pictures(Model(), scenes(), 0)
+    assert made_pictures(Model(), scenes(), 2, strength=0.0, attend=False).shape == (4, 3, 32, 32)
+    made_pictures(Model(), scenes(), 0, attend=True)
     assert told[0] == ([f"hand {i}" for i in range(4)], [200006 + i for i in range(4)], 0.0, False)
-    assert told[1][1:] == ([0, 1, 2, 3], None, None)
+    assert told[1][1:] == ([0, 1, 2, 3], None, True)
+    assert [attends(row) for row in ("base", "without_tas", "both", "separate", "shipped")] == [
+        False, False, True, True, None
+    ]  # fmt: skip
 
 
 def test_equal_sets_have_no_distance_and_moved_ones_that_of_their_means():
@@ -148,9 +152,10 @@ def test_the_figures_are_those_of_the_paper():
 def test_every_variant_says_something_that_text_attention_knows():
     options = [word.removeprefix("--model.tas.").split("=") for words in VARIANTS.values() for word in words
                if ".tas." in word]  # fmt: skip
-    assert len(options) == 5
+    assert len(options) == 6
     for name, value in options:
-        assert getattr(TextAttention(**{name: value}), name) == value
+        number = float(value) if value.replace(".", "").isdigit() else value
+        assert getattr(TextAttention(**{name: number}), name) == number
 
 
 def test_a_measured_row_is_kept_until_it_would_be_made_otherwise(tmp_path):
@@ -163,6 +168,12 @@ def test_a_measured_row_is_kept_until_it_would_be_made_otherwise(tmp_path):
     for facts in (["a"], ["a"], ["b"]):
         assert stored(tmp_path / "rows" / "x.safetensors", make, facts)["iou"].tolist() == [0, 1, 2]
     assert len(calls) == 2
+
+
+@pytest.fixture(autouse=True)
+def base_of_one_hash(monkeypatch):
+    """The suite asks for the base's hash, and nothing else of it."""
+    monkeypatch.setattr(Asking, "base_hash", "0123456789abcdef")
 
 
 def run(out, only, **more):
@@ -204,6 +215,9 @@ def test_a_stopped_suite_goes_on_with_rows_and_trainings_that_are_missing(tmp_pa
     with pytest.raises(UsageError, match="was made with samples 4, not 5"):
         run_attentionhand_suite(Asking(tmp_path, samples=5, quick=True, device="cpu"), [1], progress=QUIET)
     assert [table.number for table in run(tmp_path, [1])] == [1]
+    monkeypatch.setattr(Asking, "base_hash", "fedcba9876543210")
+    with pytest.raises(UsageError, match="made with base_hash 0123456789abcdef, not fedcba9876543210"):
+        run(tmp_path, [1])
     assert "### 1. Made pictures" in (tmp_path / "TABLES.md").read_text()
     assert json.loads((tmp_path / "tables.json").read_text())["1"]["table"]["samples"] == 4
 
@@ -211,18 +225,19 @@ def test_a_stopped_suite_goes_on_with_rows_and_trainings_that_are_missing(tmp_pa
 def test_trainings_get_the_same_base_and_budget(tmp_path, monkeypatch):
     told = {}
 
-    def fitted(name, words, *_):
+    def fitted(name, words, folder, *_):
         told[name] = words
+        assert folder == tmp_path / "trainings" / "0123456789abcdef"
         return Trained(None, 7, 1.0)
 
     monkeypatch.setattr(suite_attentionhand, "fitted", fitted)
-    bench = Bench(Asking(tmp_path, base="B", steps=7), QUIET, {})
+    bench = Bench(Asking(tmp_path, base="B", steps=7), QUIET)
     for variant in VARIANTS:
         bench.training(variant)
-    assert len(told) == 9
+    assert len(told) == 10
     for name, words in told.items():
         assert {"--model.base=B", "--trainer.max_steps=7", "--data=openhand-scenes", *VARIANTS[name]} <= set(words)
-    assert Bench(Asking(tmp_path, minutes=2.0), QUIET, {}).asked.budget().words() == ["--trainer.max_time=00:00:02:00"]
+    assert Bench(Asking(tmp_path, minutes=2.0), QUIET).asked.budget().words() == ["--trainer.max_time=00:00:02:00"]
 
 
 def test_hhmr_learns_from_the_lab_and_from_generated_pictures(tmp_path):
@@ -235,6 +250,24 @@ def test_hhmr_learns_from_the_lab_and_from_generated_pictures(tmp_path):
     options = next(json.loads(word.split("=", 1)[1]) for word in both if word.startswith("--data.options="))
     assert options["generated"] == {"data": "attentionhand"}
     assert options["lab"]["samples"] == 4
+    alone_options = dict(word.removeprefix("--data.").split("=", 1) for word in alone if word.startswith("--data."))
+    for name, value in options["lab"].items():  # the same hands in both
+        if name != "data":
+            assert alone_options[name] == (value if isinstance(value, str) else json.dumps(value))
+
+
+def test_what_a_file_or_a_folder_holds_is_told_apart(tmp_path):
+    one, weights = tmp_path / "set" / "a.jpg", tmp_path / "weights" / "model.safetensors"
+    for path in (one, weights):
+        path.parent.mkdir()
+        path.write_text("abc")
+    before = [fingerprint(path) for path in (one.parent, weights.parent, weights)]
+    assert before[1] == before[2]
+    assert fingerprint(None) is None
+    (one.parent / "b.jpg").write_text("")
+    weights.write_text("abd")
+    after = [fingerprint(path) for path in (one.parent, weights.parent, weights)]
+    assert all(x != y for x, y in zip(before, after, strict=True))
 
 
 def test_generated_pictures_are_told_by_their_files(tmp_path):

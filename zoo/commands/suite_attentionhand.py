@@ -2,7 +2,9 @@
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,15 +14,16 @@ from torch import Tensor
 from zoo.commands.folder import write_text
 from zoo.commands.suite_downstream import downstream, options_of
 from zoo.commands.suite_downstream import words as hand_words
-from zoo.commands.suite_folder import fits, machine, path_of, write_all
-from zoo.commands.suite_made import BASE, SHIPPED, pictures_table, words
+from zoo.commands.suite_folder import fingerprint, fits, machine, path_of, write_all
+from zoo.commands.suite_made import BASE, SHIPPED, attends, pictures_table, words
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_scenes import CROPS, Judges, Maker, Scenes, held_out_scenes, made_pictures, stored
 from zoo.commands.suite_table import Table, paper
 from zoo.commands.suite_training import Budget, Trained, fitted
 
 ORDER: tuple[int | str, ...] = (1, 4, "tas", 2)
-FACTS = ("base", "samples", "seed", "size", "budget")
+FACTS = ("base", "base_hash", "samples", "seed", "size", "budget", "segmenter", "detector", "extractor", "data")
+MORE: dict[int | str, tuple[str, ...]] = {1: ("weights", "weights_hash"), 2: ("generated", "generated_hash", "hhmr")}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Asking:
         detector: MediaPipe's hand_landmarker.task, for the hand confidence.
         extractor: File of Inception weights, for FID; zoo-small when None.
         command: That makes all this, for the record.
+        data: Options of the scenes' data, besides those of `openhand-scenes`.
     """
 
     out: Path
@@ -58,6 +62,7 @@ class Asking:
     detector: Path | None = None
     extractor: Path | None = None
     command: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> dict[str, Any]:
@@ -77,30 +82,42 @@ class Asking:
         own = self.steps if which == "steps" else None
         return Budget(0.0, int(self.size[which]) if own is None else own)
 
-    @property
+    @cached_property
+    def base_hash(self) -> str:
+        """Of the base's weights."""
+        from zoo.bases import load_base
+
+        return load_base(self.base).hash[:16]
+
+    @cached_property
     def facts(self) -> dict[str, Any]:
-        """What must be equal for a table to be the same."""
+        """What must be equal for a table to be the same: names, and what the files behind them hold."""
+        import checkpoints
+        from zoo.metrics.segmenter import SHIPPED as SEGMENTER
+
+        weights = None if self.weights is None else checkpoints.find(self.weights)
         return {
-            "base": self.base, "samples": self.samples, "seed": self.seed, "size": self.size,
-            "budget": str(self.budget()), "generated": str(self.generated), "weights": self.weights,
+            "base": self.base, "base_hash": self.base_hash, "samples": self.samples, "seed": self.seed,
+            "size": self.size, "budget": str(self.budget()), "weights": self.weights,
+            "weights_hash": fingerprint(weights), "generated": str(self.generated),
+            "generated_hash": fingerprint(self.generated), "segmenter": fingerprint(self.segmenter or SEGMENTER),
+            "detector": fingerprint(self.detector), "extractor": fingerprint(self.extractor),
+            "hhmr": fingerprint(checkpoints.find("hhmr")),
+            "data": self.data,
         }  # fmt: skip
 
 
-def run_attentionhand_suite(
-    asked: Asking, only: list[int | str], data: dict[str, Any] | None = None, progress: Progress | None = None
-) -> list[Table]:
+def run_attentionhand_suite(asked: Asking, only: list[int | str], progress: Progress | None = None) -> list[Table]:
     """Measures the tables that are not in the folder yet, and writes all that are.
 
     Args:
         asked: What to do.
         only: Of `ORDER`.
-        data: Options of the scenes' data, besides those of `openhand-scenes`.
         progress: Told of every step.
     """
     progress = progress or Progress()
-    extra: dict[int | str, tuple[str, ...]] = {2: ("generated",), 1: ("weights",)}
-    missing = [n for n in ORDER if n in only and not fits(asked.out, n, asked.facts, (*FACTS, *extra.get(n, ())))]
-    bench = Bench(asked, progress, data or {})
+    missing = [n for n in ORDER if n in only and not fits(asked.out, n, asked.facts, (*FACTS, *MORE.get(n, ())))]
+    bench = Bench(asked, progress)
     for place, number in enumerate(missing, 1):
         progress.say(f"table {number} ({place} of {len(missing)}) ...")
         started = time.monotonic()
@@ -111,6 +128,7 @@ def run_attentionhand_suite(
             "table": table.record(),
         }  # fmt: skip
         write_text(path_of(asked.out, number), json.dumps(record) + "\n")
+        write_all(asked.out, ORDER, lambda facts: _heading(facts, asked.command))  # an interruption leaves what is done
         progress.say(table.markdown() + f"({seconds:.0f} s)\n")
     return write_all(asked.out, ORDER, lambda facts: _heading(facts, asked.command))
 
@@ -121,11 +139,10 @@ class Bench:
     Args:
         asked: What to do.
         progress: Told of every step.
-        data: Options of the scenes' data.
     """
 
-    def __init__(self, asked: Asking, progress: Progress, data: dict[str, Any]) -> None:
-        self.asked, self.progress, self.data = asked, progress, data
+    def __init__(self, asked: Asking, progress: Progress) -> None:
+        self.asked, self.progress = asked, progress
         self._scenes: Scenes | None = None
         self._judges: Judges | None = None
 
@@ -139,9 +156,10 @@ class Bench:
 
     def training(self, variant: str) -> Trained:
         """An AttentionHand with one thing changed."""
-        budget, options = self.asked.budget(), options_of(self.data)
-        said = words(variant, self.asked.base, self.asked.size, budget.words(), options)
-        return fitted(variant, said, self.asked.out / "trainings", budget, self.progress)
+        asked, budget = self.asked, self.asked.budget()
+        folder = asked.out / "trainings" / asked.base_hash  # a trained copy fits no other base
+        said = words(variant, asked.base, asked.size, budget.words(), options_of(asked.data), asked.out / "latents")
+        return fitted(variant, said, folder, budget, self.progress)
 
     def hand_training(self, variant: str) -> Trained:
         """An HHMR's image branch."""
@@ -157,12 +175,13 @@ class Bench:
         def make() -> dict[str, Tensor]:
             model = self._model(row)
             bar = self.progress.bar(f"pictures, {row}", len(self.scenes))
-            found = made_pictures(model, self.scenes, self.asked.seed, 0.0 if row == BASE else None, bar)
+            strength = 0.0 if row == BASE else None
+            found = made_pictures(model, self.scenes, self.asked.seed, strength, attends(row), bar)
             bar.close()
             self._grid(row, found)
             return self.judges.look(found, self.scenes)
 
-        return stored(self.asked.out / "rows" / f"{row}.safetensors", make, [row, *self._how()])
+        return stored(self.asked.out / "rows" / f"{row}.safetensors", make, [row, *self._how(row)])
 
     def real(self) -> dict[str, Tensor]:
         """What the data's own pictures are worth."""
@@ -177,7 +196,9 @@ class Bench:
         judges = self.judges
         return [
             f"{len(self.scenes)} held-out plain scenes of OpenHand; each row was trained for {self.asked.budget()} "
-            f"from the same base ({self.asked.base}). FID and KID: {judges.extractor.about} "
+            f"from the same base ({self.asked.base}) with one seed, the row that says so with another: intervals are "
+            "over pictures, and do not hold what another training would change. Rows with TAS use it in training and "
+            f"while sampling. FID and KID: {judges.extractor.about} "
             f"FID-H and KID-H: {CROPS.rule}. "
             "Their intervals: 1.96 standard deviations of halves. "
             f"Confidence: {judges.sure}. MSE-2D in percent² of the hand's box, MSE-3D in cm², joints seen by "
@@ -188,7 +209,7 @@ class Bench:
     def scenes(self) -> Scenes:
         """Held-out scenes, read once."""
         if self._scenes is None:
-            self._scenes = held_out_scenes(self.asked.samples, 128, **self.data)
+            self._scenes = held_out_scenes(self.asked.samples, 128, **self.asked.data)
         return self._scenes
 
     @property
@@ -198,11 +219,9 @@ class Bench:
             self._judges = judges_of(self.asked)
         return self._judges
 
-    def _how(self) -> list[str]:
-        asked = self.asked
-        return [f"{name}={value}" for name, value in asked.facts.items() if name != "generated"] + [
-            f"judges={asked.segmenter}, {asked.detector}, {asked.extractor}"
-        ]
+    def _how(self, row: str = "") -> list[str]:
+        names = (*FACTS, *(MORE[1] if row == SHIPPED else ()))
+        return [f"{name}={self.asked.facts[name]}" for name in names]
 
     def _model(self, row: str) -> Maker:
         if row == SHIPPED:

@@ -22,7 +22,7 @@ VAL = 64
 def lab(samples: int) -> dict[str, Any]:
     """Options of the small training set: plain pictures."""
     return {"images": True, "style": "plain", "picture_size": 128, "samples": samples, "val_samples": VAL,
-            "test_samples": VAL, "left": 0.5}  # fmt: skip
+            "test_samples": VAL, "left": 0.5, "leave_out": []}  # fmt: skip
 
 
 def kind_of(folder: Path) -> str:
@@ -55,7 +55,7 @@ def words(variant: str, size: dict[str, Any], budget: list[str], generated: Path
     config = yaml.safe_load(find("model", "hhmr").read_text())["init_args"]["conditioner"]["init_args"]["image"]
     own = lab(int(size["lab"]))
     if variant == LAB:
-        data = ["--data=openhand", *options_of(own), "--data.image_fraction=1.0", "--data.leave_out=[]"]
+        data = ["--data=openhand", *options_of(own), "--data.image_fraction=1.0"]
     else:
         if generated is None:
             raise ValueError("Generated pictures are to be learned from, and none were given.")

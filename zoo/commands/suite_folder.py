@@ -1,5 +1,6 @@
 """The folder of a suite: one file a table, and all tables that are there in one."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -31,12 +32,28 @@ def fits(out: Path, number: int | str, facts: dict[str, Any], names: Iterable[st
         return False
     before = json.loads(path_of(out, number).read_text())["facts"]
     for name in names:
-        if before[name] != facts[name]:
+        if before.get(name) != facts[name]:
             raise UsageError(
-                f"{path_of(out, number)} was made with {name} {before[name]}, not {facts[name]}. "
+                f"{path_of(out, number)} was made with {name} {before.get(name)}, not {facts[name]}. "
                 "Give another --out, or delete that file."
             )
     return True
+
+
+def fingerprint(path: Path | None) -> str | None:
+    """What a file holds, or a folder's weights; of another folder, which files of which sizes it has.
+
+    Args:
+        path: None gives None.
+    """
+    if path is None:
+        return None
+    if path.is_dir() and not (path / "model.safetensors").is_file():
+        files = sorted(found for found in path.rglob("*") if found.is_file())
+        told = "\n".join(f"{found.relative_to(path)} {found.stat().st_size}" for found in files)
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+    with (path / "model.safetensors" if path.is_dir() else path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def machine(device: torch.device) -> str:

@@ -97,7 +97,9 @@ def held_out_scenes(samples: int, size: int, **options: Any) -> Scenes:
     return Scenes(cast(SceneBatch, {**joined, **tensors}), size)
 
 
-def made_pictures(model: Maker, scenes: Scenes, seed: int, strength: float | None = None, bar: Any = None) -> Tensor:
+def made_pictures(
+    model: Maker, scenes: Scenes, seed: int, strength: float | None = None, attend: bool | None = None, bar: Any = None
+) -> Tensor:
     """(b, 3, s, s) a picture for each scene; its seed is its number.
 
     Args:
@@ -105,6 +107,7 @@ def made_pictures(model: Maker, scenes: Scenes, seed: int, strength: float | Non
         scenes: Asked for.
         seed: Moves all seeds.
         strength: Of the guidance copy; 0 is the base alone, the model's own when None.
+        attend: Whether text attention acts; as the model says when None.
         bar: Moved by one for each picture.
     """
     made = []
@@ -112,7 +115,6 @@ def made_pictures(model: Maker, scenes: Scenes, seed: int, strength: float | Non
         stop = min(start + ROWS, len(scenes))
         asked = Asked(text=scenes.batch["text"][start:stop], mesh=scenes.batch["mesh"][start:stop].to(model.device))
         seeds = [100_003 * seed + i for i in range(start, stop)]
-        attend = False if strength == 0 else None
         made.append(model.sample(asked, seeds, strength=strength, attend=attend).float().cpu())
         if bar is not None:
             bar.update(stop - start)

@@ -57,7 +57,7 @@ def fitted(name: str, words: Sequence[str], folder: Path, budget: Budget, progre
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{name}.log").open("w") as log, redirect_stdout(log):
             if train([*words, f"--out={out}", "--overwrite"]):
-                raise ValueError(f"The training of {name} ended early; run the same command again to go on.")
+                raise ValueError(f"The training of {name} ended early; the same command starts it again.")
         seconds = time.monotonic() - started
         steps = int(json.loads((out / "metrics.json").read_text())["step"])
         write_text(done, json.dumps({"words": list(words), "steps": steps, "seconds": seconds}) + "\n")

@@ -89,7 +89,8 @@ class DualUNet(Denoiser):
             hint: From `hint`, computed once for all steps of sampling; replaces the control.
             scale: Replaces the model's own.
         """
-        residuals = self.residuals(x_t, t, condition, branch, hint, scale)
+        idle = not torch.is_grad_enabled() and not any(self.scales if scale is None else self._scales(scale))
+        residuals = None if idle else self.residuals(x_t, t, condition, branch, hint, scale)
         return self.base.decode(self.encode(x_t, t, condition), residuals).to(x_t.dtype)
 
     def encode(self, x_t: Latents, t: Time, condition: Condition) -> Halfway:

@@ -161,7 +161,8 @@ class AttentionHand(PictureMethod):
             for name, found in attend(parts, t, self.tas, self.attention, self.schedule, self.together).items():
                 target[name] = self.tas.noise(target[name], found.x_t, parts[name].clean, t, self.schedule)
                 given[name] = found.x_t, given[name][1]
-                said[f"tas_{name}"] = found.loss_before.mean()
+                acted = found.loss_before > 0
+                said[f"tas_{name}"] = found.loss_before.sum() / acted.sum().clamp_min(1)
         predicted = predict(given, t, self.dual, self.together and not self.separate)
         order: tuple[Branch, Branch] = ("global", "local")
         for name, weight in zip(order, self.weights, strict=True):
