@@ -58,6 +58,17 @@ def test_only_the_copy_has_gradients_is_optimised_and_is_kept(hand, separate):
     assert bytes(model.state_dict()["base_hash"].tolist()).hex() == model.base_hash
 
 
+@pytest.mark.parametrize("branches", [["global"], ["global", "local"]])
+def test_strength_is_for_sampling_and_leaves_learning_alone(hand, branches):
+    model, rows = hand(branches=branches, tas=OFF), both_pictures(scenes())
+    before = model.step_losses(rows, rows.texts, *draws(model))
+    model.dual.scales = model.dual._scales(0.3)
+    assert all(
+        torch.equal(before[name], loss) for name, loss in model.step_losses(rows, rows.texts, *draws(model)).items()
+    )
+    assert not torch.equal(model.sample(asked(scenes()), [3, 4]), model.sample(asked(scenes()), [3, 4], strength=1.0))
+
+
 def test_a_state_goes_into_the_same_base_strictly_and_leaves_it_alone(hand, base_folder):
     one, other = hand(fresh=True), hand(seed=2, fresh=True)
     frozen = {name: value.clone() for name, value in other.dual.base.state_dict().items()}

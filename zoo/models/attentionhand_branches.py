@@ -69,7 +69,7 @@ def attend(
 def predict(
     given: Mapping[Branch, tuple[Latents, Condition]], t: Time, dual: DualUNet, together: bool
 ) -> dict[Branch, Latents]:
-    """The noise that the network sees in each branch.
+    """The noise that the network sees in each branch, the copy at strength 1 as it is learned.
 
     Args:
         given: Noisy latents, and text and mesh, by branch.
@@ -78,11 +78,11 @@ def predict(
         together: Whether both branches are one batch: faster, for a copy that they share and memory for both.
     """
     if not together or len(given) < 2:
-        return {name: dual(x_t, t, condition, name) for name, (x_t, condition) in given.items()}
+        return {name: dual(x_t, t, condition, name, scale=1.0) for name, (x_t, condition) in given.items()}
     x_t = torch.cat([x for x, _ in given.values()])
     tokens, control = (
         torch.cat([x for x in parts if x is not None])
         for parts in zip(*((c.tokens, c.control) for _, c in given.values()), strict=True)
     )
-    both = dual(x_t, t.repeat(len(given)), Condition(tokens, control=control))
+    both = dual(x_t, t.repeat(len(given)), Condition(tokens, control=control), scale=1.0)
     return dict(zip(given, both.chunk(len(given)), strict=True))
