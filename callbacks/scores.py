@@ -146,8 +146,8 @@ class Scores(L.Callback):
 
     def _publish(self, trainer: L.Trainer, module: L.LightningModule, split: str) -> None:
         if paints(module):  # it has logged what it measures
-            said = {name.partition("/")[2]: float(x) for name, x in trainer.callback_metrics.items() if "val/" in name}
-            self.latest = {name: value for name, value in said.items() if name}
+            mine, logged = f"{split}/", trainer.callback_metrics.items()
+            self.latest = {name.removeprefix(mine): float(x) for name, x in logged if name.startswith(mine)}
             self.latest |= known({f"hand_iou/{name}": computed(metric) for name, metric in self.hands.items()})
         else:
             self.latest = self.compute()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.xformers_rules import stand_in
 from zoo.attention import Attention, attend, resolve_backend
 
 
@@ -29,6 +30,15 @@ def test_auto_is_sdpa():
 def test_heads_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match="must divide"):
         Attention(10, 4)
+
+
+@pytest.mark.parametrize("keys", [7, 8, 13])
+def test_xformers_gets_masks_that_its_kernels_take(keys, monkeypatch):
+    stand_in(monkeypatch)
+    q, k, v = (torch.randn(2, 4, n, 8) for n in (5, keys, keys))
+    mask = torch.arange(keys) % 3 < torch.tensor([[1], [3]])
+    torch.testing.assert_close(attend(q, k, v, mask, "xformers"), attend(q, k, v, mask, "math"))
+    torch.testing.assert_close(attend(q, k, v, None, "xformers"), attend(q, k, v, None, "math"))
 
 
 @pytest.mark.gpu

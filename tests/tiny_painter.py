@@ -6,6 +6,7 @@ import yaml
 import checkpoints
 from zoo.registry import build
 
+SIZE = 32  # side of its pictures, pixels
 BASE = """class_path: zoo.models.LatentDiffusion
 init_args:
   codec: {class_path: KLCodec, init_args: {widths: [8, 8, 8, 8], layers: 1, groups: 4}}

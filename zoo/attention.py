@@ -49,7 +49,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: TokenMask | None = None, backe
         if mask is not None:
             keys = -(-mask.shape[1] // 8) * 8  # its kernels want rows aligned to eight
             bias = torch.zeros(len(q), q.shape[1], q.shape[2], keys, dtype=q.dtype, device=q.device)
-            bias = bias[..., : mask.shape[1]].masked_fill(~mask[:, None, None], -torch.inf)
+            # In place: a copy would lose the alignment.
+            bias = bias[..., : mask.shape[1]].masked_fill_(~mask[:, None, None], -torch.inf)
         out = memory_efficient_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_bias=bias)
         return out.transpose(1, 2)
     bias = None if mask is None else mask[:, None, None]

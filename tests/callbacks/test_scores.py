@@ -2,6 +2,7 @@
 
 import json
 
+import lightning as L
 import pytest
 import torch
 
@@ -37,6 +38,23 @@ def test_validate_and_test_write_the_same_names(make_trainer, make_guess, hands,
     assert f"{prefix}/pa_mpvpe_mm/skeleton3d" in run.callback_metrics
     assert "pa_mpvpe_mm/skeleton3d" in json.loads((tmp_path / "metrics.json").read_text())
     assert "pa_mpvpe_mm" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("split", ["validate", "test"])
+def test_the_numbers_of_methods_that_make_pictures_are_kept(make_trainer, hands, tmp_path, split):
+    class Painter(L.LightningModule):
+        rows = "scenes"
+
+        def validation_step(self, batch, index):
+            self.log("val/loss", 2.0, batch_size=3)
+            self.log("interval/loss", 4.0, batch_size=3)
+
+        def test_step(self, batch, index):
+            self.log("test/loss", 3.0, batch_size=3)
+
+    getattr(make_trainer(Scores(tmp_path / "metrics.json")), split)(Painter(), hands, verbose=False)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written == {"loss": {"validate": 2, "test": 3}[split], "step": 0, "epoch": 0}
 
 
 def test_evaluations_do_not_add_up(make_trainer, make_guess, hands, tmp_path):

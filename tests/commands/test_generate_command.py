@@ -59,6 +59,32 @@ def test_a_set_passes_the_checks_of_both_layouts(whole, capsys):
     assert not list(whole.rglob(".*"))  # nothing that only an unfinished set needs
 
 
+def test_a_set_does_not_say_where_it_was_made_and_knows_its_files_by_content(
+    painter_weights, tmp_path, monkeypatch, capsys
+):
+    for folder, text in (("a", "a {hand}"), ("b", "a {hand}"), ("c", "the {hand}")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "prompts.txt").write_text(text)
+    argv = {
+        name: words(painter_weights, tmp_path / "o", f"--prompts={tmp_path / name / 'prompts.txt'}") for name in "abc"
+    }
+    monkeypatch.setattr(sys, "argv", ["zoo", *argv["a"]])
+    assert main(argv["a"]) == 0
+    text = (tmp_path / "o" / "manifest.json").read_text()
+    assert str(tmp_path) not in text
+    assert str(painter_weights.parents[1]) not in text
+    said = json.loads(text)
+    assert said["checkpoint"]["name"] == said["base"]["name"] == "weights"
+    assert (said["options"]["prompts"], len(said["files"]["prompts"])) == ("prompts.txt", 64)
+    assert said["command"][3:8] == ["generate", "--ckpt", "weights", "--out", "o"]
+    assert said["command"][-1] == "--prompts=prompts.txt"
+    capsys.readouterr()
+    assert main(argv["b"]) == 0
+    assert "whole already" in capsys.readouterr().out
+    assert main(argv["c"]) == 2
+    assert "are made with files" in capsys.readouterr().err
+
+
 def test_labels_mask_and_mesh_picture_speak_of_one_hand(whole):
     data = FreiHAND(whole, rows="scenes", val_fraction=0.2)
     scenes = data.scenes("train")

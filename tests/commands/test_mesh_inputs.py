@@ -1,10 +1,8 @@
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
-from datamodules.mesh_pictures import draw_meshes
-from datamodules.openhand.pose_stream import PoseStream
+from tests.tiny_painter import SIZE
 from zoo.commands.painting.hand_files import HandReader
 from zoo.commands.painting.meshes import MeshReader, read_mesh_picture
 from zoo.commands.painting.scenes import squared
@@ -12,23 +10,7 @@ from zoo.commands.painting.stand import Stand
 from zoo.hands.camera import project
 from zoo.hands.meshfile import save_mesh
 from zoo.hands.openhand import OpenHand
-from zoo.hands.poses import PosePrior
 from zoo.hands.skeleton import LEFT, RIGHT
-
-SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def hands():
-    """Three right hands before cameras, and the picture of the first one's mesh."""
-    return PoseStream(OpenHand(), PosePrior(), size=SIZE, seed=3).draw(0, 3)
-
-
-@pytest.fixture(scope="module")
-def drawn(hands):
-    both = torch.stack([hands.vertices, hands.vertices], 1)
-    has = torch.tensor([[False, True]]).expand(3, 2)
-    return draw_meshes(both, has, hands.intrinsics, SIZE, None)
 
 
 def test_hands_with_a_camera_are_drawn_as_training_draws_them(hands, drawn, tmp_path):

@@ -5,33 +5,16 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.mesh_pictures import draw_meshes
-from datamodules.openhand.pose_stream import PoseStream
+from tests.tiny_painter import SIZE
 from zoo.__main__ import main
 from zoo.commands.painting.painter import Painter, Settings
 from zoo.commands.painting.prompts import paired, read_prompts
 from zoo.commands.painting.words import gathered, paints
-from zoo.hands.openhand import OpenHand
-from zoo.hands.poses import PosePrior
 from zoo.registry import UsageError
 from zoo.samplers.ddim import DDIM
 from zoo.samplers.ddpm import DDPM
 
-SIZE = 32
 QUICK = ("--steps", "1", "--tas", "off", "--device", "cpu")
-
-
-@pytest.fixture(scope="module")
-def hands():
-    """Three right hands before cameras, and the picture of the first one's mesh."""
-    return PoseStream(OpenHand(), PosePrior(), size=SIZE, seed=3).draw(0, 3)
-
-
-@pytest.fixture(scope="module")
-def drawn(hands):
-    both = torch.stack([hands.vertices, hands.vertices], 1)
-    has = torch.tensor([[False, True]]).expand(3, 2)
-    return draw_meshes(both, has, hands.intrinsics, SIZE, None)
 
 
 @pytest.fixture

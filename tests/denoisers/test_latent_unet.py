@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.denoisers.tiny_unet import TINY, noisy, tiny_unet
+from tests.xformers_rules import stand_in
 from zoo.denoisers import LatentUNet, Residuals
 
 STABLE_DIFFUSION = {
@@ -69,11 +70,12 @@ def test_masked_tokens_are_not_read():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_all_ways_to_attend_agree(masked):
+def test_all_ways_to_attend_agree(masked, monkeypatch):
+    stand_in(monkeypatch)
     x_t, t, condition = noisy()
     condition = replace(condition, mask=(torch.arange(7) < 4).expand(2, 7)) if masked else condition
     written_out = tiny_unet(attention="math")(x_t, t, condition)
-    for way in ("auto", "sdpa"):
+    for way in ("auto", "sdpa", "xformers"):
         torch.testing.assert_close(tiny_unet(attention=way)(x_t, t, condition), written_out)
 
 

@@ -1,22 +1,14 @@
 """Scores of pictures of two real processes are those of one, however unevenly the pictures are spread."""
 
-import math
-import os
-
 import pytest
 import torch
-from torch import distributed, multiprocessing
 
 from tests.metrics.noisy_pictures import Pooled, blobs
+from tests.metrics.two_processes import check_spread
 from zoo.metrics.detectors import NONE, Detections
 from zoo.metrics.images import FID, FIDH, KID, KIDH
 from zoo.metrics.made_hands import HandConfidence, KeypointMSE, MaskIoU
 
-SPREAD = {  # rows of either process: uneven, as last batches are; none but an empty batch; not even a batch
-    "uneven": ([slice(0, 1)], [slice(1, 9), slice(9, 12)]),
-    "empty": ([slice(0, 12)], [slice(0, 0)]),
-    "never": ([], [slice(0, 12)]),
-}
 BOX = torch.tensor([[10.0, 10.0, 40.0, 50.0]])
 
 
@@ -45,24 +37,6 @@ def score(parts):
     return {name: float(value) for name, value in found.items()}
 
 
-def work(rank, place, results):
-    import warnings
-
-    warnings.filterwarnings("ignore", "The ``compute`` method of metric")
-    os.environ |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-    results[rank] = {name: score(parts[rank]) for name, parts in SPREAD.items()}
-    distributed.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_scores_of_two_processes_are_those_of_one(tmp_path):
-    with multiprocessing.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(work, (tmp_path / "meet", results), nprocs=2)
-        whole = score([slice(0, 12)])
-        assert not any(math.isnan(value) for value in whole.values())
-        for rank in (0, 1):
-            for name in SPREAD:
-                assert results[rank][name] == pytest.approx(whole, rel=1e-4, abs=1e-6), (rank, name)
+    check_spread(score, 12, tmp_path, rel=1e-4, abs=1e-6)

@@ -1,23 +1,14 @@
 """Scores of two real processes are those of one, however unevenly the hands are spread."""
 
-import math
-import os
-
 import pytest
 import torch
-from torch import distributed, multiprocessing
 
+from tests.metrics.two_processes import check_spread
 from zoo.hands.openhand import OpenHand
 from zoo.metrics.generation import APD, SelfIntersection, Share
 from zoo.metrics.hand_scores import HandScores, computed
 from zoo.metrics.hypotheses import MinOfN
 from zoo.metrics.reprojection import Reprojection2D
-
-SPREAD = {  # rows of either process: uneven, as last batches are; none but an empty batch; not even a batch
-    "uneven": ([slice(0, 1)], [slice(1, 4), slice(4, 6)]),
-    "empty": ([slice(0, 6)], [slice(0, 0)]),
-    "never": ([], [slice(0, 6)]),
-}
 
 
 def hands():
@@ -51,22 +42,7 @@ def score(parts):
     return {**scores.compute(), **{name: computed(metric) for name, metric in others.items()}}
 
 
-def work(rank, place, results):
-    os.environ |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-    results[rank] = {name: score(parts[rank]) for name, parts in SPREAD.items()}
-    distributed.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_scores_of_two_processes_are_those_of_one(tmp_path):
-    with multiprocessing.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(work, (tmp_path / "meet", results), nprocs=2)
-        whole = score([slice(0, 6)])
-        assert not any(math.isnan(value) for value in whole.values())
-        assert whole["mirrored_percent"] == pytest.approx(20)
-        for rank in (0, 1):
-            for name in SPREAD:
-                assert results[rank][name] == pytest.approx(whole, rel=1e-5), (rank, name)
+    whole = check_spread(score, 6, tmp_path, rel=1e-5)
+    assert whole["mirrored_percent"] == pytest.approx(20)

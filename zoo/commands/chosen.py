@@ -44,3 +44,18 @@ def again(target: Path) -> str:
     """The command that goes on with a stopped run."""
     words = [word for word in without(sys.argv[1:], "out") if word not in ("--resume", "--overwrite")]
     return shlex.join(["python", "-m", "zoo", *words, "--out", str(target), "--resume"])
+
+
+def say_stopped(made: int, total: int, what: str, target: Path) -> None:
+    """Prints how far a stopped run came.
+
+    Args:
+        made: Results that are there.
+        total: That were asked for.
+        what: They are: hands or pictures.
+        target: Where.
+    """
+    print(
+        f"\nStopped after {made} of {total} {what}; they are whole in {target}. Go on with: {again(target)}",
+        file=sys.stderr,
+    )

@@ -174,14 +174,27 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     poses = poses_of(words["poses"], words["root"], words["mano"], words["split"], words["seed"], size, words["left"])
     writer = AttentionHandWriter(words["out"] / "data", words["n"], shard=words["shard"])
     maker = ShardMaker(words["out"], painter, poses, prompts, gate, writer, words["seed"], words["batch"])
+    files = _digests(words)
     options = {key: value for key, value in words.items() if key not in FREE and key != "model"}
-    settings = {**painter.described(), "options": options, "files": _digests(words)}
+    options |= {key: Path(options[key]).name for key in files if key in options}
+    settings = {**painter.described(), "options": options, "files": files}
+    settings["checkpoint"] = {"name": _placeless(weights), "sha256": settings["checkpoint"]["sha256"]}
+    if "base" in settings:
+        settings["base"]["name"] = _placeless(settings["base"]["name"])
     return maker, json.loads(json.dumps(settings))
 
 
+def _placeless(word: str) -> str:
+    """A word of the command line, but of absolute paths the last part: a set says nothing of the disk it came from."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + (Path(value).name if Path(value).is_absolute() else value)
+
+
 def _digests(words: dict[str, Any]) -> dict[str, str]:
-    """Of files that decide the set."""
+    """Of files and weights that decide the set."""
+    import checkpoints
     from checkpoints.load import sha256
+    from zoo.commands.chosen import digest
 
     files = {key: Path(str(words[key])).expanduser() for key in ("prompts", "segmenter") if words[key] is not None}
     found = {}
@@ -191,6 +204,10 @@ def _digests(words: dict[str, Any]) -> dict[str, str]:
                 found[key] = sha256(path)
         except OSError:  # a text may be longer than a name can be
             continue
+    weights = [words["estimator"], words["poses"] if words["root"] is None and words["poses"] != "openhand" else None]
+    for key, name in zip(("estimator", "poses"), weights, strict=True):
+        if name is not None:
+            found[key] = digest(checkpoints.find(name))
     return found
 
 
@@ -246,7 +263,7 @@ def _read(out: Path) -> dict[str, Any]:
 
 
 def _write(out: Path, manifest: dict[str, Any]) -> None:
-    command = {"command": ["python", "-m", "zoo", *sys.argv[1:]]}
+    command = {"command": ["python", "-m", "zoo", *map(_placeless, sys.argv[1:])]}
     write_text(out / "manifest.json", json.dumps({**command, **manifest}, indent=1, ensure_ascii=False) + "\n")
 
 

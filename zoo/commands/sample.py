@@ -1,12 +1,12 @@
 """`sample`: the four tasks of one model. Hands from noise, from parts of hands, from images, and from keypoints."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.commands import folder
-from zoo.commands.chosen import again, digest, newest
+from zoo.commands.chosen import digest, newest, say_stopped
+from zoo.commands.manifest import options_of
 from zoo.commands.own import ByWords, Command
 from zoo.commands.tasks.case import Case, Unreadable, side_of
 from zoo.commands.tasks.crops import What
@@ -127,9 +127,7 @@ def sample(
 
     formats = [kind for kind in ([mesh] if isinstance(mesh, str) else mesh) if kind != "none"]
     target = folder.choose(out, f"sample-{model}")
-    options = {key: str(value) if isinstance(value, Path) else value for key, value in words.items()} | {"n": count}
-    for key in ("out", "overwrite", "resume", "model", "ckpt"):
-        del options[key]
+    options = options_of(words) | {"n": count}
     header = {"checkpoint": {"path": str(source), "sha256": digest(source)}, "options": options}
     store = Store(target, method.hand.faces, formats, header, overwrite, resume)
     try:
@@ -139,11 +137,7 @@ def sample(
             store.write_manifest("done", _draw(store, task, pictures))
     except Stopped as stop:
         store.write_manifest("stopped")
-        print(
-            f"\nStopped after {len(store.records)} of {len(items[:limit])} hands; they are whole in {target}. "
-            f"Go on with: {again(target)}",
-            file=sys.stderr,
-        )
+        say_stopped(len(store.records), len(items[:limit]), "hands", target)
         return 128 + stop.number
     from zoo.commands.tasks.summary import summary
 

@@ -1,7 +1,7 @@
 """Table 2: HHMR's image branch learns from a few plain pictures, with and without made ones; tested on photographs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def kind_of(folder: Path) -> str:
     )
 
 
-def options_of(data: dict[str, Any]) -> list[str]:
+def options_of(data: Mapping[str, Any]) -> list[str]:
     """Options of a dataset as words of the command line."""
     return [f"--data.{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in data.items()]
 

@@ -125,7 +125,7 @@ class DualUNet(Denoiser):
                 f"A mesh image of {f * width} x {f * height} pixels was given for latents of {columns} x {rows}: it "
                 f"must be {f} times as large, {f * columns} x {f * rows}. Set --data.size or resize the mesh image."
             )
-        tokens, bias = read_tokens(condition, self.base.attention)
+        tokens, bias = read_tokens(condition)
         half = descend(guide, x_t, t, tokens, bias, hint)
         down = [convolve(skip) for convolve, skip in zip(guide.controlnet_down_blocks, half.skips, strict=True)]
         *added, mid = (

@@ -113,7 +113,7 @@ class LatentUNet(Denoiser):
 
     def encode(self, x_t: Latents, t: Time, condition: Condition) -> Halfway:
         """The first half: everything that residuals do not reach."""
-        tokens, bias = read_tokens(condition, self.attention)
+        tokens, bias = read_tokens(condition)
         return descend(self.net, x_t, t, tokens, bias)
 
     def decode(self, half: Halfway, residuals: Residuals | None = None) -> Latents:
@@ -130,16 +130,12 @@ class LatentUNet(Denoiser):
         return ascend(self.net, Halfway(hidden, skips, time, tokens, bias))
 
 
-def read_tokens(condition: Condition, attention: str) -> tuple[Tensor, Tensor | None]:
+def read_tokens(condition: Condition) -> tuple[Tensor, Tensor | None]:
     """Tokens of a condition, and what is added to their scores: -10,000 where they are masked."""
     if condition.tokens is None:
         raise ValueError("A latent U-Net reads a text, but the condition has no tokens. Give the null text's at least.")
     if condition.mask is None:
         return condition.tokens, None
-    if attention == "xformers":
-        raise ValueError(
-            "Attention to masked tokens does not work with xformers here. Set --model.unet.attention sdpa."
-        )
     return condition.tokens, (~condition.mask).to(condition.tokens.dtype)[:, None] * -10000.0
 
 

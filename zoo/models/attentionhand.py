@@ -271,9 +271,8 @@ class AttentionHand(PictureMethod):
             noise = torch.randn(2, *self._noise_shape(count)).to(self.device)
         t = torch.arange(count, device=self.device) * self.schedule.steps // max(count, 1)
         losses = self.step_losses(rows, rows.texts, t, noise)
-        self.log_dict({f"val/{n}": loss for n, loss in losses.items()}, batch_size=count, sync_dist=True)
-        total = torch.stack([loss for name, loss in losses.items() if name in self.branches]).sum()
-        self.log("val/loss", total, batch_size=count, sync_dist=True)
+        losses["loss"] = torch.stack([loss for name, loss in losses.items() if name in self.branches]).sum()
+        self.log_dict({f"{self.split}/{n}": loss for n, loss in losses.items()}, batch_size=count, sync_dist=True)
         if not shown:
             return None
         few = first_rows(rows, shown)

@@ -20,6 +20,11 @@ class Method(LightningModule, ABC):
     rows: ClassVar[Literal["hands", "scenes"]]  # what it reads: `HandBatch` or `SceneBatch`
     seed: int = 0
 
+    @property
+    def split(self) -> Literal["val", "test"]:
+        """What the names of its scores begin with."""
+        return "test" if self._trainer is not None and self._trainer.testing else "val"
+
     def on_fit_start(self) -> None:
         self.seed = torch.initial_seed()
 

@@ -219,7 +219,7 @@ class HHMR(HandMethod):
             torch.manual_seed(batch_idx)
             t = (self.schedule.steps * self.rand(rows)).long()
             losses = self.step_losses(batch, t, torch.randn_like(batch["vertices"]))
-        self.log("val/loss", torch.stack(list(losses.values())).sum(), batch_size=rows, sync_dist=True)
+        self.log(f"{self.split}/loss", torch.stack(list(losses.values())).sum(), batch_size=rows, sync_dist=True)
         names = [n for n in self.conditioner.names if n != "image" or bool(batch["has_image"].all())]
         hands = {name: self.sample(only(given, name), 1, generator, rows) for name in names}
         if batch_idx == 0:

@@ -201,12 +201,13 @@ class LatentDiffusion(PictureMethod):
         self.settle()
         latents = self.codec.encode(images)
         error = (self.codec.decode(latents) - images).square().flatten(1).mean(1)
-        self.log("val/psnr_db", (-10 * error.log10()).mean(), batch_size=rows, sync_dist=True)
+        self.log(f"{self.split}/psnr_db", (-10 * error.log10()).mean(), batch_size=rows, sync_dist=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(batch_idx)
             t = torch.arange(rows, device=images.device) * self.schedule.steps // rows
             noise = torch.randn(latents.shape).to(latents)
-            self.log("val/loss", self.noise_error(latents, texts, t, noise), batch_size=rows, sync_dist=True)
+            loss = self.noise_error(latents, texts, t, noise)
+        self.log(f"{self.split}/loss", loss, batch_size=rows, sync_dist=True)
         if batch_idx:
             return None
         few = min(8, rows)

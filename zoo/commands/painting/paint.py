@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from datamodules.framing import Fit
 from zoo.commands import folder
-from zoo.commands.chosen import again, newest
+from zoo.commands.chosen import newest, say_stopped
 from zoo.commands.errors import one_line
+from zoo.commands.manifest import options_of, say_failed
 from zoo.commands.painting.meshes import MeshReader
 from zoo.commands.painting.painter import Branch, Painter, Settings, load_painter
 from zoo.commands.painting.prompts import paired, read_prompts
@@ -114,10 +115,7 @@ def paint(
     own = list(range(seed, seed + n)) if seeds is None else seeds
 
     target = folder.choose(out, f"sample-{model}")
-    options = {key: str(value) if isinstance(value, Path) else value for key, value in words.items()}
-    for key in ("out", "overwrite", "resume", "model", "ckpt"):
-        del options[key]
-    store = PictureStore(target, {**painter.described(), "options": options}, overwrite, resume)
+    store = PictureStore(target, {**painter.described(), "options": options_of(words)}, overwrite, resume)
     total = len(own) * len(branches) * sum(not row.reason for row in wanted)
     try:
         with stoppable():
@@ -125,11 +123,7 @@ def paint(
             store.write_manifest("done", draw_sheets(store) if pictures and store.records else [])
     except Stopped as stop:
         store.write_manifest("stopped")
-        print(
-            f"\nStopped after {len(store.records)} of {total} pictures; they are whole in {target}. "
-            f"Go on with: {again(target)}",
-            file=sys.stderr,
-        )
+        say_stopped(len(store.records), total, "pictures", target)
         return 128 + stop.number
     return _summary(store)
 
@@ -230,8 +224,5 @@ def _summary(store: PictureStore) -> int:
             said[record["prompt"]] = f"The text is longer than CLIP reads; this is cut off: {record['cut']!r}."
     for text, notice in list(said.items())[:5]:
         print(f"  {text[:40]!r} ...: {notice}", file=sys.stderr)
-    for name, reason in list(store.failures.items())[:10]:
-        print(f"  left out {name}: {reason}", file=sys.stderr)
-    if len(store.failures) > 10:
-        print(f"  and {len(store.failures) - 10} more; manifest.json lists all", file=sys.stderr)
+    say_failed(store.failures)
     return int(bool(store.failures) or not store.records)

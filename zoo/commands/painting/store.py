@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +12,9 @@ import torch
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from zoo.commands.folder import claim, write_text
-from zoo.commands.tasks.store import package_versions
+from zoo.commands.manifest import facts, failed
+from zoo.commands.resume import same_run
 from zoo.hands.meshfile import write_atomically
-from zoo.registry import UsageError
 from zoo.shapes import Tensor, UInt8
 
 FREE = ("batch", "device", "pictures")  # options that a resumed run may change
@@ -42,24 +41,10 @@ class PictureStore:
         self.failures: dict[str, str] = {}
         self.began = time.time()
         if resume and (folder / "manifest.json").is_file():
-            self._same_run()
+            same_run(folder, self.header, "pictures", FREE)
         else:
             claim(folder, overwrite)
         self.write_manifest("running")
-
-    def _same_run(self) -> None:
-        try:
-            earlier = json.loads((self.folder / "manifest.json").read_text())
-            before = {**earlier["options"], "checkpoint": earlier["checkpoint"]["sha256"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.folder}/manifest.json is damaged, so --resume cannot go on from it.") from error
-        now = {**self.header["options"], "checkpoint": self.header["checkpoint"]["sha256"]}
-        for key in sorted((before.keys() | now.keys()) - set(FREE)):
-            if before.get(key) != now.get(key):
-                raise UsageError(
-                    f"--resume: the pictures in {self.folder} were made with {key} {before.get(key)}, not "
-                    f"{now.get(key)}. Give the same options, or another folder with --out."
-                )
 
     def earlier(self, record: Record) -> bool:
         """Whether a picture is there, whole, from the run that is resumed."""
@@ -93,16 +78,10 @@ class PictureStore:
 
     def write_manifest(self, status: str, pictures: Sequence[str] = ()) -> None:
         """What is there: "running" until the run is "done" or "stopped"."""
-        failed = [{"name": name, "status": "failed", "reason": reason} for name, reason in self.failures.items()]
         manifest = {
-            "command": ["python", "-m", "zoo", *sys.argv[1:]],
-            "status": status,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z") if status != "running" else None,
-            "seconds": round(time.time() - self.began, 1),
-            **self.header,
-            "versions": {"python": sys.version.split()[0], **package_versions()},
+            **facts(self.header, status, self.began),
             "pictures": list(pictures),
-            "results": [*failed, *({**record, "status": "ok"} for record in self.records)],
+            "results": [*failed(self.failures), *({**record, "status": "ok"} for record in self.records)],
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 

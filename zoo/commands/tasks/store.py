@@ -2,11 +2,9 @@
 
 import io
 import json
-import sys
 import time
 import zipfile
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.commands.folder import claim, write_text
+from zoo.commands.manifest import facts, failed
+from zoo.commands.resume import same_run
 from zoo.commands.tasks.align import side_name
 from zoo.commands.tasks.task import Outcome
 from zoo.hands.meshfile import save_mesh, write_atomically
 from zoo.hands.skeleton import LEFT, RIGHT
-from zoo.registry import UsageError
 from zoo.shapes import Betas, Faces, Float, Rotations, Translation
 
-PACKAGES = ("torch", "lightning", "numpy", "hand-model-zoo")
 KNOWN, MADE = (0.56, 0.66, 0.78), (0.93, 0.62, 0.40)  # colours of what was given and of what was completed
 FREE = ("limit", "batch", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
 # What the npz files hold; n hypotheses, best first.
@@ -86,25 +84,10 @@ class Store:
         self.extra: list[str] = []
         self.began = time.time()
         if resume and (folder / "manifest.json").is_file():
-            self._same_run()
+            same_run(folder, header, "hands", FREE)
         else:
             claim(folder, overwrite)
         self.write_manifest("running")
-
-    def _same_run(self) -> None:
-        """Refuses to mix hands that were made in different ways."""
-        try:
-            earlier = json.loads((self.folder / "manifest.json").read_text())
-            before = {**earlier["options"], "checkpoint": earlier["checkpoint"]["sha256"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.folder}/manifest.json is damaged, so --resume cannot go on from it.") from error
-        now = {**json.loads(json.dumps(self.header["options"])), "checkpoint": self.header["checkpoint"]["sha256"]}
-        for key in sorted((before.keys() | now.keys()) - set(FREE)):
-            if before.get(key) != now.get(key):
-                raise UsageError(
-                    f"--resume: the hands in {self.folder} were made with {key} {before.get(key)}, not {now.get(key)}. "
-                    "Give the same options, or another folder with --out."
-                )
 
     def earlier(self, name: str) -> bool:
         """Whether a hand is there, whole, from the run that is resumed."""
@@ -203,19 +186,13 @@ class Store:
 
     def write_manifest(self, status: str, pictures: Sequence[str] = ()) -> None:
         """What is there: "running" until the run is "done" or "stopped"."""
-        failed = [{"name": name, "status": "failed", "reason": reason} for name, reason in self.failures.items()]
         manifest = {
-            "command": ["python", "-m", "zoo", *sys.argv[1:]],
-            "status": status,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z") if status != "running" else None,
-            "seconds": round(time.time() - self.began, 1),
-            **self.header,
-            "versions": {"python": sys.version.split()[0], **package_versions()},
+            **facts(self.header, status, self.began),
             "frame": "camera: x right, y down, z forward; metres",
             "arrays": ARRAYS,
             "files": self.extra,
             "pictures": list(pictures),
-            "results": [*failed, *self.records.values()],
+            "results": [*failed(self.failures), *self.records.values()],
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
@@ -230,13 +207,3 @@ def paint(known: NDArray[np.bool_]) -> Float[Tensor, "778 3"]:
     import torch
 
     return torch.where(torch.from_numpy(known)[:, None], torch.tensor(KNOWN), torch.tensor(MADE))
-
-
-def package_versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "from the source folder"
-    return found

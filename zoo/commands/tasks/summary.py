@@ -1,9 +1,8 @@
 """What `sample` says at the end."""
 
-import sys
-
 import numpy as np
 
+from zoo.commands.manifest import say_failed
 from zoo.commands.tasks.store import Store
 
 UNITS = {
@@ -27,8 +26,5 @@ def summary(store: Store) -> int:
         values = [record[key] for record in done if key in record]
         if values:
             print(f"  median {np.median(values):.2f} {unit}, worst {max(values):.2f}")
-    for name, reason in list(store.failures.items())[:10]:
-        print(f"  left out {name}: {reason}", file=sys.stderr)
-    if len(store.failures) > 10:
-        print(f"  and {len(store.failures) - 10} more; manifest.json lists all", file=sys.stderr)
+    say_failed(store.failures)
     return int(bool(store.failures) or not done)
