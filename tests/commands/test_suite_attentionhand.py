@@ -103,8 +103,8 @@ def test_pictures_are_asked_for_with_seeds_of_their_own_and_attention_where_it_w
     made_pictures(Model(), scenes(), 0, attend=True)
     assert told[0] == ([f"hand {i}" for i in range(4)], [200006 + i for i in range(4)], 0.0, False)
     assert told[1][1:] == ([0, 1, 2, 3], None, True)
-    assert [attends(row) for row in ("base", "without_tas", "both", "separate", "shipped")] == [
-        False, False, True, True, None
+    assert [attends(row) for row in ("base", "without_tas", "both", "sampled", "shipped")] == [
+        False, None, None, True, None
     ]  # fmt: skip
 
 
@@ -220,6 +220,11 @@ def test_a_stopped_suite_goes_on_with_rows_and_trainings_that_are_missing(tmp_pa
         run(tmp_path, [1])
     assert "### 1. Made pictures" in (tmp_path / "TABLES.md").read_text()
     assert json.loads((tmp_path / "tables.json").read_text())["1"]["table"]["samples"] == 4
+
+
+def test_every_row_has_a_training_or_none():
+    rows = {row for table in ROWS.values() for row in table}
+    assert {suite_made.BORROWED.get(row, row) for row in rows - {"shipped"}} == set(VARIANTS)
 
 
 def test_trainings_get_the_same_base_and_budget(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from zoo.commands.folder import write_text
 from zoo.commands.suite_downstream import downstream, options_of
 from zoo.commands.suite_downstream import words as hand_words
 from zoo.commands.suite_folder import fingerprint, fits, machine, path_of, write_all
-from zoo.commands.suite_made import BASE, SHIPPED, attends, pictures_table, words
+from zoo.commands.suite_made import BASE, BORROWED, SHIPPED, attends, pictures_table, words
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_scenes import CROPS, Judges, Maker, Scenes, held_out_scenes, made_pictures, stored
 from zoo.commands.suite_table import Table, paper
@@ -197,8 +197,8 @@ class Bench:
         return [
             f"{len(self.scenes)} held-out plain scenes of OpenHand; each row was trained for {self.asked.budget()} "
             f"from the same base ({self.asked.base}) with one seed, the row that says so with another: intervals are "
-            "over pictures, and do not hold what another training would change. Rows with TAS use it in training and "
-            f"while sampling. FID and KID: {judges.extractor.about} "
+            "over pictures, and do not hold what another training would change. Rows with TAS use it in training, and "
+            f"while sampling where they say so. FID and KID: {judges.extractor.about} "
             f"FID-H and KID-H: {CROPS.rule}. "
             "Their intervals: 1.96 standard deviations of halves. "
             f"Confidence: {judges.sure}. MSE-2D in percent² of the hand's box, MSE-3D in cm², joints seen by "
@@ -228,7 +228,7 @@ class Bench:
             import checkpoints
 
             return cast(Maker, checkpoints.load(str(self.asked.weights)).to(self.asked.place))
-        return cast(Maker, self.training("without_tas" if row == BASE else row).method.to(self.asked.place))
+        return cast(Maker, self.training(BORROWED.get(row, row)).method.to(self.asked.place))
 
     def _grid(self, row: str, images: Tensor) -> None:
         """The first pictures beside their meshes."""

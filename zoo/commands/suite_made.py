@@ -25,13 +25,15 @@ VARIANTS: dict[str, list[str]] = {  # of a training
     "both_again": ["--seed_everything=1"],  # how far apart two trainings are that differ in nothing else
 }
 BASE, SHIPPED = "base", "shipped"  # rows without a training
+SAMPLED = "sampled"  # the row whose text attention also acts while its pictures are made
+BORROWED = {BASE: "without_tas", SAMPLED: "both"}  # rows that use the training of another
 ROWS: dict[int | str, dict[str, str]] = {  # row to what it is called, by table
     1: {BASE: "base alone", "without_tas": "guidance copy", "both": "guidance copy, TAS", SHIPPED: "as shipped"},
     4: {"global": "global only", "local": "local only", "both": "both, shared", "separate": "both, separate"},
     "tas": {
         "without_tas": "no TAS", "no_refinement": "TAS, no refinement", "random_refinement": "TAS, random width",
         "both": "TAS, fixed width", "balanced": "TAS, load balancing", "random_alpha": "TAS, random alpha",
-        "both_again": "TAS, fixed width, other seed",
+        "sampled": "TAS, fixed width, also while sampling", "both_again": "TAS, fixed width, other seed",
     },
 }  # fmt: skip
 TITLES = {1: "Made pictures", 4: "Branches", "tas": "Text attention"}
@@ -113,7 +115,7 @@ def _of_paper(figures: Sequence[float] | None) -> str | None:
 
 def attends(row: str) -> bool | None:
     """Whether text attention acts while a row's pictures are made; None leaves it to the model."""
-    return None if row == SHIPPED else row != BASE and "--model.tas.at=none" not in VARIANTS[row]
+    return {BASE: False, SAMPLED: True}.get(row)
 
 
 def words(
