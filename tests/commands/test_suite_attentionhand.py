@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+import checkpoints
 from zoo.__main__ import main
 from zoo.commands import suite_attentionhand, suite_downstream, suite_made
 from zoo.commands.suite_attentionhand import Asking, Bench, run_attentionhand_suite
@@ -259,6 +260,12 @@ def test_hhmr_learns_from_the_lab_and_from_generated_pictures(tmp_path):
     for name, value in options["lab"].items():  # the same hands in both
         if name != "data":
             assert alone_options[name] == (value if isinstance(value, str) else json.dumps(value))
+
+
+def test_the_lab_is_a_set_of_held_out_hands_too():
+    method = checkpoints.load_hands("hhmr")
+    hands = suite_downstream.held_out(2, method, torch.device("cpu"), **suite_downstream.lab(1) | {"test_samples": 2})
+    assert len(hands) == 2
 
 
 def test_what_a_file_or_a_folder_holds_is_told_apart(tmp_path):

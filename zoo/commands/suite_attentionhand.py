@@ -23,7 +23,10 @@ from zoo.commands.suite_training import Budget, Trained, fitted
 
 ORDER: tuple[int | str, ...] = (1, 4, "tas", 2)
 FACTS = ("base", "base_hash", "samples", "seed", "size", "budget", "segmenter", "detector", "extractor", "data")
-MORE: dict[int | str, tuple[str, ...]] = {1: ("weights", "weights_hash"), 2: ("generated", "generated_hash", "hhmr")}
+MORE: dict[int | str, tuple[str, ...]] = {
+    1: ("weights", "weights_hash"),
+    2: ("generated", "generated_hash", "hhmr", "hhmr_size"),
+}
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,9 @@ class Asking:
         weights = None if self.weights is None else checkpoints.find(self.weights)
         return {
             "base": self.base, "base_hash": self.base_hash, "samples": self.samples, "seed": self.seed,
-            "size": self.size, "budget": str(self.budget()), "weights": self.weights,
-            "weights_hash": fingerprint(weights), "generated": str(self.generated),
+            "size": {name: self.size[name] for name in ("rows", "lr")}, "budget": str(self.budget()),
+            "hhmr_size": {name: self.size[name] for name in ("hhmr_steps", "hhmr_rows", "lab")},
+            "weights": self.weights, "weights_hash": fingerprint(weights), "generated": str(self.generated),
             "generated_hash": fingerprint(self.generated), "segmenter": fingerprint(self.segmenter or SEGMENTER),
             "detector": fingerprint(self.detector), "extractor": fingerprint(self.extractor),
             "hhmr": fingerprint(checkpoints.find("hhmr")),

@@ -22,7 +22,7 @@ VAL = 64
 def lab(samples: int) -> dict[str, Any]:
     """Options of the small training set: plain pictures."""
     return {"images": True, "style": "plain", "picture_size": 128, "samples": samples, "val_samples": VAL,
-            "test_samples": VAL, "left": 0.5, "leave_out": []}  # fmt: skip
+            "test_samples": VAL, "left": 0.5, "leave_out": ()}  # fmt: skip
 
 
 def kind_of(folder: Path) -> str:

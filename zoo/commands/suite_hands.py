@@ -85,7 +85,7 @@ class HeldOut:
         return self.part(0, n)
 
 
-def held_out(samples: int, method: HHMR, device: torch.device, **other: Any) -> HeldOut:
+def held_out(samples: int, method: HHMR, device: torch.device, /, **other: Any) -> HeldOut:
     """The first hands of OpenHand's test split; with pictures, if the model looks at them.
 
     Args:
