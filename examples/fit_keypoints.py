@@ -47,4 +47,6 @@ def main(run: str, out: Path, count: int = 4) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     main(sys.argv[1], Path(sys.argv[2]))

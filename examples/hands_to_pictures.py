@@ -40,4 +40,6 @@ def main(run: str, painter: str, out: Path, count: int = 4) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
