@@ -64,7 +64,13 @@ def pictures_table(
             rows.append({"pictures": f"{ROWS[number][name]} - {ROWS[number]['both']}", **apart})
     columns = ("pictures", "FID", "KID x 1000", "FID-H", "KID-H x 1000", *COLUMNS.values(), "paper")
     count = len(real["iou"])
-    said = [*notes, "Paper: FID / KID x 1000 / FID-H / KID-H x 1000 / confidence / MSE-2D / MSE-3D, of its own data."]
+    apart_too = ["Separate copies learn nothing from each other, and whole pictures come from the global one: but for "
+                 "gradients that are clipped together, that row is 'global only' again."]  # fmt: skip
+    said = [
+        *notes,
+        *(apart_too if "separate" in found else ()),
+        "Paper: FID / KID x 1000 / FID-H / KID-H x 1000 / confidence / MSE-2D / MSE-3D, of its own data.",
+    ]
     return Table(number, TITLES[number], columns, rows, [" ".join(said)], count)
 
 
