@@ -4,12 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
-import checkpoints
 from zoo.__main__ import main
-from zoo.commands import suite_attentionhand, suite_downstream, suite_made
+from zoo.commands import suite_attentionhand, suite_made
 from zoo.commands.suite_attentionhand import Asking, Bench, run_attentionhand_suite
-from zoo.commands.suite_downstream import BOTH, LAB, downstream, kind_of
-from zoo.commands.suite_folder import fingerprint
 from zoo.commands.suite_made import ROWS, VARIANTS, attends, fid, pictures_table, set_interval
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_scenes import Judges, Scenes, made_pictures, stored
@@ -244,64 +241,6 @@ def test_trainings_get_the_same_base_and_budget(tmp_path, monkeypatch):
     for name, words in told.items():
         assert {"--model.base=B", "--trainer.max_steps=7", "--data=openhand-scenes", *VARIANTS[name]} <= set(words)
     assert Bench(Asking(tmp_path, minutes=2.0), QUIET).asked.budget().words() == ["--trainer.max_time=00:00:02:00"]
-
-
-def test_hhmr_learns_from_the_lab_and_from_generated_pictures(tmp_path):
-    (tmp_path / "modalities.json").write_text("")
-    size = Asking(tmp_path, quick=True).size
-    alone = suite_downstream.words(LAB, size, ["--trainer.max_steps=2"], None)
-    both = suite_downstream.words(BOTH, size, ["--trainer.max_steps=2"], tmp_path)
-    assert {"--data=openhand", "--data.style=plain", "--data.samples=4"} <= set(alone)
-    assert "--data=mix" in both
-    options = next(json.loads(word.split("=", 1)[1]) for word in both if word.startswith("--data.options="))
-    assert options["generated"] == {"data": "attentionhand"}
-    assert options["lab"]["samples"] == 4
-    alone_options = dict(word.removeprefix("--data.").split("=", 1) for word in alone if word.startswith("--data."))
-    for name, value in options["lab"].items():  # the same hands in both
-        if name != "data":
-            assert alone_options[name] == (value if isinstance(value, str) else json.dumps(value))
-
-
-def test_the_lab_is_a_set_of_held_out_hands_too():
-    method = checkpoints.load_hands("hhmr")
-    hands = suite_downstream.held_out(2, method, torch.device("cpu"), **suite_downstream.lab(1) | {"test_samples": 2})
-    assert len(hands) == 2
-
-
-def test_what_a_file_or_a_folder_holds_is_told_apart(tmp_path):
-    one, weights = tmp_path / "set" / "a.jpg", tmp_path / "weights" / "model.safetensors"
-    for path in (one, weights):
-        path.parent.mkdir()
-        path.write_text("abc")
-    before = [fingerprint(path) for path in (one.parent, weights.parent, weights)]
-    assert before[1] == before[2]
-    assert fingerprint(None) is None
-    (one.parent / "b.jpg").write_text("")
-    weights.write_text("abd")
-    after = [fingerprint(path) for path in (one.parent, weights.parent, weights)]
-    assert all(x != y for x, y in zip(before, after, strict=True))
-
-
-def test_generated_pictures_are_told_by_their_files(tmp_path):
-    with pytest.raises(UsageError, match="neither a folder of AttentionHand"):
-        kind_of(tmp_path)
-    (tmp_path / "training_xyz.json").write_text("[]")
-    assert kind_of(tmp_path) == "freihand"
-
-
-def test_without_generated_pictures_table_2_says_so(monkeypatch):
-    class Method:
-        def to(self, _):
-            return self
-
-    off = torch.rand(4, 1)
-    monkeypatch.setattr(suite_downstream, "held_out", lambda *_, **__: None)
-    monkeypatch.setattr(suite_downstream, "sampled", lambda *_, **__: None)
-    monkeypatch.setattr(suite_downstream, "errors", lambda *_: suite_downstream.Errors(off, off))
-    train = lambda variant: Trained(Method(), 2, 1.0)  # noqa: E731
-    table = downstream(train, 4, "cpu", 0, None, "Note.")
-    assert [row["learned from"] for row in table.rows] == ["lab alone"] * 2
-    assert "No generated pictures were given" in table.notes[0]
 
 
 def test_wrong_tables_and_a_missing_folder_are_sentences(capsys):

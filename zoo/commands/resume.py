@@ -24,7 +24,10 @@ def same_run(folder: Path, header: Mapping[str, Any], what: str, free: tuple[str
     try:
         before = _decisive(json.loads((folder / "manifest.json").read_text()))
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder}/manifest.json is damaged, so --resume cannot go on from it.") from error
+        raise ValueError(
+            f"{folder}/manifest.json is damaged, so --resume cannot go on from it. Start anew with --overwrite, or in "
+            "another folder with --out."
+        ) from error
     now = _decisive(json.loads(json.dumps(header)))  # lists and tuples are one in the file
     for key in sorted((before.keys() | now.keys()) - set(free)):
         if before.get(key) != now.get(key):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.commands.folder import write_text
-from zoo.commands.suite_downstream import downstream, options_of
+from zoo.commands.suite_downstream import START, downstream, options_of
 from zoo.commands.suite_downstream import words as hand_words
 from zoo.commands.suite_folder import fingerprint, fits, machine, path_of, write_all
 from zoo.commands.suite_made import BASE, BORROWED, SHIPPED, attends, pictures_table, words
@@ -22,7 +22,9 @@ from zoo.commands.suite_table import Table, paper
 from zoo.commands.suite_training import Budget, Trained, fitted
 
 ORDER: tuple[int | str, ...] = (1, 4, "tas", 2)
-FACTS = ("base", "base_hash", "samples", "seed", "size", "budget", "segmenter", "detector", "extractor", "data")
+ESTIMATOR = "hhmr-image"  # the shipped weights that see joints in pictures
+JUDGES = ("segmenter", "estimator", "detector", "extractor")
+FACTS = ("base", "base_hash", "samples", "seed", "size", "budget", *JUDGES, "data")
 MORE: dict[int | str, tuple[str, ...]] = {
     1: ("weights", "weights_hash"),
     2: ("generated", "generated_hash", "hhmr", "hhmr_size"),
@@ -105,9 +107,8 @@ class Asking:
             "hhmr_size": {name: self.size[name] for name in ("hhmr_steps", "hhmr_rows", "lab")},
             "weights": self.weights, "weights_hash": fingerprint(weights), "generated": str(self.generated),
             "generated_hash": fingerprint(self.generated), "segmenter": fingerprint(self.segmenter or SEGMENTER),
-            "detector": fingerprint(self.detector), "extractor": fingerprint(self.extractor),
-            "hhmr": fingerprint(checkpoints.find("hhmr")),
-            "data": self.data,
+            "estimator": fingerprint(checkpoints.find(ESTIMATOR)), "detector": fingerprint(self.detector),
+            "extractor": fingerprint(self.extractor), "hhmr": fingerprint(checkpoints.find(START)), "data": self.data,
         }  # fmt: skip
 
 
@@ -262,7 +263,7 @@ def judges_of(asked: Asking) -> Judges:
         from zoo.metrics.mediapipe_hands import MediaPipeHands
 
         detector = MediaPipeHands.from_file(asked.detector)
-    estimator = MethodEstimator(checkpoints.load_hands("hhmr-image"))
+    estimator = MethodEstimator(checkpoints.load_hands(ESTIMATOR))
     return Judges(extractor, estimator, HandSegmenter.load(asked.segmenter or SHIPPED), detector)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from zoo.commands.chosen import digest
 from zoo.commands.folder import write_text
 from zoo.commands.suite_table import Table, restored
 from zoo.registry import UsageError
@@ -48,12 +49,11 @@ def fingerprint(path: Path | None) -> str | None:
     """
     if path is None:
         return None
-    if path.is_dir() and not (path / "model.safetensors").is_file():
-        files = sorted(found for found in path.rglob("*") if found.is_file())
-        told = "\n".join(f"{found.relative_to(path)} {found.stat().st_size}" for found in files)
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
-    with (path / "model.safetensors" if path.is_dir() else path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    if not path.is_dir() or (path / "model.safetensors").is_file():
+        return digest(path)[:16]
+    files = sorted(found for found in path.rglob("*") if found.is_file())
+    told = "\n".join(f"{found.relative_to(path)} {found.stat().st_size}" for found in files)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def machine(device: torch.device) -> str:
