@@ -10,7 +10,7 @@ import torch
 
 import checkpoints
 from zoo.batch import Given
-from zoo.guidance import AlignedGradient, KnownPart, VerticesAt
+from zoo.guidance import KnownPart
 from zoo.hands.draw import CLAY, contact_sheet, hand_picture
 from zoo.hands.poses import PosePrior
 from zoo.hands.skeleton import MANO_JOINTS
@@ -32,10 +32,7 @@ def main(run: str, out: Path, n: int = 4) -> None:
     missing = torch.tensor([name[:-1] in ("index", "thumb") for name in MANO_JOINTS])
     known = ~missing[hand.parts]
     seen = torch.tensor([name not in range(1, 9) for name in range(21)])  # joints of thumb and index are 1 to 8
-    guidance = [
-        AlignedGradient(VerticesAt(whole, known[None], model.scale)),
-        KnownPart(whole, known[None], model.scale, blend=4, faces=hand.faces),
-    ]
+    guidance = [KnownPart(whole, known[None], model.scale, blend=4, faces=hand.faces)]
     given = Given(joints=joints, joints_valid=seen[None])
     hands = model.sample(given, n, torch.Generator().manual_seed(0), guidance=guidance)
     completed = hands["vertices"][0]

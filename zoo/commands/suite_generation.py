@@ -10,7 +10,7 @@ from zoo.commands.suite_hands import HeldOut, sampled, two_fingers, without_fing
 from zoo.commands.suite_progress import Progress
 from zoo.commands.suite_table import Interval, Table, difference, interval, of_paper, pair_means, pairs_interval, paper
 from zoo.commands.tasks.generate import patient
-from zoo.guidance import AlignedGradient, Guidance, KnownPart, VerticesAt
+from zoo.guidance import Guidance, KnownPart
 from zoo.hands.model import HandModel
 from zoo.hands.pca import PCAPrior
 from zoo.hands.pca_inpainting import complete
@@ -43,7 +43,7 @@ def generation(method: HHMR, hands: HeldOut, progress: Progress, seed: int = 0) 
         "completions each. APD: mean distance of corresponding vertices over pairs of hands whose palms were laid on "
         "each other (generation; a PCA of finger poses has no orientation of its own) or as they are (inpainting, "
         "within each hand, known part included). Ours completes as `sample --task inpaint` does: the joints that are "
-        "left as the condition, guidance towards the known vertices, which are kept. Known part: how far it is off. "
+        "left as the condition, known vertices kept at every step. Known part: how far it is off. "
         "Generated in at least 50 steps, completed in the model's own. SI: faces that pass through a face with which "
         "they share no vertex. Paper: APD / SI; it gives no unit for APD."
     ]
@@ -102,8 +102,7 @@ def _completed(
     def keep(part: HeldOut) -> list[Guidance]:
         row = int(part.batch["index"][0]) - start
         mask = known[row : row + len(part)]
-        towards = AlignedGradient(VerticesAt(part.vertices, mask.float(), method.scale))
-        return [towards, KnownPart(part.vertices, mask, method.scale, BLEND, method.hand.faces)]
+        return [KnownPart(part.vertices, mask, method.scale, BLEND, method.hand.faces)]
 
     ours = sampled(method, hands, (), COMPLETIONS, guide=keep, seed=seed, bar=bar, given=visible)["vertices"]
     bar.close()

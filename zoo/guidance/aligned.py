@@ -52,6 +52,9 @@ class AlignedGradient(Guidance):
         moves: `estimate` moves x0: the score's correction. `signal` moves x_t and asks the network again, so that
             estimates are always the network's own, without dents. `both` does one after the other: the estimate only
             has to go where the network would not. With respect to x0 only the estimate moves.
+        noise: Of the observation, as a root mean square in the residual's unit: what `share` removes is a share of what
+            is off beyond it, and nothing within it (Morozov's discrepancy principle). Of 2D joints whose coordinates
+            are off by s times the box it is sqrt(2) s.
         repeats: Moves a step. For the signal each costs an evaluation, for the estimate a backward pass through the
             one evaluation, and almost nothing with respect to x0.
     """
@@ -68,6 +71,7 @@ class AlignedGradient(Guidance):
     window: tuple[float, float] = (0.0, 0.85)
     schedule: StrengthName | Strength = "constant"
     moves: Literal["estimate", "signal", "both"] = "both"
+    noise: float = 0.0
     repeats: int = 2
 
     def __post_init__(self) -> None:
@@ -76,6 +80,11 @@ class AlignedGradient(Guidance):
             raise ValueError(
                 f"AlignedGradient(scale={self.scale}, repeats={self.repeats}, window={self.window}): the scale is at "
                 "least 0, there is at least one repeat, and the window rises within 0 (clean) to 1 (pure noise)."
+            )
+        if self.noise < 0 or (self.noise and (self.normalize != "share" or self.norm == "l1")):
+            raise ValueError(
+                f"AlignedGradient(noise={self.noise}, normalize={self.normalize!r}, norm={self.norm!r}): noise is at "
+                "least 0 and goes with normalize='share' and norm 'l2' or 'l2_squared'."
             )
 
     def __call__(self, denoise: Denoise, unconditional: Denoise, schedule: NoiseSchedule) -> Denoise:
@@ -128,7 +137,9 @@ class AlignedGradient(Guidance):
             factor = factor / g.flatten(1).norm(dim=1).clamp_min(1e-12)
         elif self.normalize == "share":
             twice = 2 if self.norm == "l2_squared" else 1  # a squared residual falls twice as fast as its root
-            factor = factor * twice * loss / falls.maximum(0.1 * most).clamp_min(1e-20)
+            root = loss.sqrt() if self.norm == "l2_squared" else loss
+            beyond = (root - self.noise).clamp_min(0) / root.clamp_min(1e-12) if self.noise else 1.0
+            factor = factor * beyond * twice * loss / falls.maximum(0.1 * most).clamp_min(1e-20)
         step = factor.view(-1, *[1] * (g.dim() - 1)) * g
         if self.clip is not None:
             far, limit = step.flatten(1).square().mean(1).sqrt(), self.clip * (1 - level).sqrt()

@@ -40,8 +40,9 @@ class View(NamedTuple):
 class Inpaint(Task):
     """Completes meshes and skeletons. What is known stays, to rounding.
 
-    Hands are turned into the back view, sampled given the joints that are known and guided by all that is known, turned
-    back, and bent onto the known part by the smoothest displacement.
+    Hands are turned into the back view, sampled given the joints that are known, with known vertices in their place at
+    every step, turned back, and bent onto the known part by the smoothest displacement. Skeletons guide besides, and
+    known vertices do where the method takes no skeleton.
     """
 
     def solve(self, cases: Sequence[Case], generator: torch.Generator) -> list[Outcome | Unreadable]:
@@ -84,8 +85,11 @@ class Inpaint(Task):
         if view.vertices is None or view.known is None:
             joints = JointsAt(view.joints, view.joints_known.float(), hand, scale)
             return [AlignedGradient(joints, STEP * self.guide)]
+        # Gradients reach unknown fingers through the network and bend them out of shape for the sake of tenths of a
+        # millimetre; where the joints are a condition, those are all that is left to gain.
+        conditioned = "skeleton3d" in self.understands
         operator = VerticesAt(view.vertices, view.known.float(), scale)
-        guides: list[Guidance] = [AlignedGradient(operator, STEP * self.guide)]
+        guides: list[Guidance] = [] if conditioned else [AlignedGradient(operator, STEP * self.guide)]
         if exact:
             guides.append(KnownPart(view.vertices, view.known, scale, BLEND, hand.faces))
         return guides
