@@ -46,9 +46,9 @@ def fitting(method: HHMR, hands: HeldOut, progress: Progress, seed: int = 0) -> 
         "are known to the PCA fit and to guidance, the place of the wrist to nobody; a condition on 2D joints knows "
         f"the crop alone. 'Noisy': 2D joints off by {100 * NOISE:.0f} % of the hand's box (standard deviation). The "
         "hands were made by the hand model that the PCA fits, from poses whose mean and deviations its prior knows: "
-        "nothing that it cannot express occurs. 'By guidance': change of PA-MPVPE on the same hands. '2D': distance of the projected "
-        "joints from the true ones, percent of the hand's box. Paper: MPJPE / MPVPE, true 2D joints; which of its "
-        "four rows below the PCA is which is not certain, their order is."
+        "nothing that it cannot express occurs. 'By guidance': change of PA-MPVPE on the same hands. '2D': distance "
+        "of the projected joints from the true ones, percent of the hand's box. Paper: MPJPE / MPVPE, true 2D joints; "
+        "which of its four rows below the PCA is which is not certain, their order is."
     ]
     return Table(5, "Fitting to 2D joints", columns, rows, notes, len(hands))
 
