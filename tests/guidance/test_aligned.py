@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -108,6 +109,18 @@ def test_a_share_of_the_residual_goes(norm):
     torch.testing.assert_close(error(moved), 0.8 * error(plain), rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("norm", ["l2_squared", "l2"])
+def test_what_noise_explains_is_left(norm):
+    x = torch.zeros(6, 1, 3)
+    plain = standard_normal(SCHEDULE)(x, torch.full((6,), 80)).x0
+    off = error(plain)  # of one observation, so that its distance is its root mean square
+    for noise in (0.25 * off, 0.75 * off):
+        moved = plain + once(x=x, norm=norm, noise=noise)
+        torch.testing.assert_close(error(moved), off - 0.2 * (off - noise), rtol=1e-4, atol=0)
+    assert not once(x=x, norm=norm, noise=1.01 * off).any()
+    assert torch.equal(once(norm=norm, noise=0.0), once(norm=norm))
+
+
 def test_norms_point_their_own_ways():
     directions = [torch.nn.functional.normalize(once(norm=norm, normalize="none").flatten(1)) for norm in
                   ("l2_squared", "l2", "l1")]  # fmt: skip
@@ -201,7 +214,13 @@ def test_guidance_comes_after_what_stands_before_it_in_the_list():
     torch.testing.assert_close(first, 3 * aligned(plain, nothing, SCHEDULE)(x, t).x0)
 
 
-@pytest.mark.parametrize("wrong", [{"scale": -1.0}, {"window": (0.5, 0.2)}, {"window": (0.0, 2.0)}, {"repeats": 0}])
+WRONG: list[dict[str, Any]] = [
+    {"scale": -1.0}, {"window": (0.5, 0.2)}, {"window": (0.0, 2.0)}, {"repeats": 0}, {"noise": -0.1},
+    {"noise": 0.1, "norm": "l1"}, {"noise": 0.1, "normalize": "unit"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match="AlignedGradient"):
         AlignedGradient(Seen(A, Y), **wrong)
