@@ -141,6 +141,19 @@ def test_fit_takes_the_image_when_there_is_one(work, seeing, given, monkeypatch)
     assert (code, used) == (0, [[*pictured, *flat]])
 
 
+def test_guidance_is_told_how_noisy_keypoints_are(work, blind, monkeypatch, capsys):
+    coco(work / "a.json", {**HIDDEN, "lefthand_valid": True, "lefthand_kpts": keypoints()})
+    used = []
+    plain = Task.sample
+    monkeypatch.setattr(
+        Task, "sample", lambda self, given, rows, noise, guides: used.extend(guides) or plain(self, given, rows, noise)
+    )
+    assert sample("--ckpt", blind, "--task=fit", "--input=a.json", "--noise=2") == 0
+    assert [guide.noise for guide in used] == [pytest.approx(0.02 * 2**0.5)]  # of a point, from that of a coordinate
+    assert sample("--ckpt", blind, "--task=fit", "--input=a.json", "--noise=-1", "--overwrite") == 2
+    assert "--noise -1 is negative" in capsys.readouterr().err
+
+
 def test_a_photograph_of_another_size_is_not_drawn_upon(work, blind, capsys):
     photo(work / "photo.jpg", (320, 240))
     coco(work / "a.json", {**HIDDEN, "lefthand_valid": True, "lefthand_kpts": keypoints()})

@@ -1,5 +1,6 @@
 """`--task fit` and `--task reconstruct`: hands of images, from keypoints, from pixels, or from both."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +32,8 @@ class Fit(Task):
         method: Samples them.
         n: Hypotheses for each.
         guide: Strength of the guidance by keypoints; 1 is usual, 0 none.
+        noise: Of keypoints, a share of the hand's box: standard deviation of a coordinate. Guidance by pixels leaves
+            what it explains.
         what: Which labels are the model's conditions.
         margin: Side of the crop over the box of the keypoints.
         focal: Pixels, where the camera is not known.
@@ -43,12 +46,16 @@ class Fit(Task):
         n: int = 1,
         guide: float = 1.0,
         *,
+        noise: float = 0.0,
         what: What = "auto",
         margin: float = 1.5,
         focal: float | None = None,
         upright: bool = True,
     ) -> None:
         super().__init__(method, n, guide)
+        if noise < 0:
+            raise UsageError(f"--noise {100 * noise:g} is negative; it is a percentage of the hand's box, 0 or more.")
+        self.noise = math.sqrt(2) * noise  # of a point
         self.what, self.options = what, {"margin": margin, "focal": focal, "upright": upright}
         needed = {"image": ["image"], "2d": ["skeleton2d"], "3d": ["skeleton3d"], "both": ["skeleton2d", "skeleton3d"]}
         needed["all"] = ["skeleton2d", "skeleton3d", "image"]
@@ -78,7 +85,7 @@ class Fit(Task):
         self, cases: Sequence[Case], sizes: Sequence[tuple[int, int]], pictured: bool, generator: torch.Generator
     ) -> list[Outcome | Unreadable]:
         crops = crop(cases, sizes, what=self.what, image_side=self.image_side if pictured else None, **self.options)  # type: ignore[arg-type]
-        guidance = [AlignedGradient(self._operator(crops), scale=STEP * self.guide)] if self._guided(crops) else []
+        guidance = [self._towards(crops)] if self._guided(crops) else []
         hands, lost = self.sample(crops.to(self.method.device), len(cases), generator, guidance)
         placed = put_back(hands["vertices"], hands["joints"], crops)
         results: list[Outcome | Unreadable] = []
@@ -93,6 +100,10 @@ class Fit(Task):
 
     def _guided(self, crops: Crops) -> bool:
         return self.guide > 0 and bool(crops.seen.any() | crops.labelled.any())
+
+    def _towards(self, crops: Crops) -> AlignedGradient:
+        noise = 0.0 if bool(crops.labelled.any()) else self.noise
+        return AlignedGradient(self._operator(crops), scale=STEP * self.guide, noise=noise)
 
     def _operator(self, crops: Crops) -> Operator:
         """3D joints where there are any: they say all that keypoints say."""
