@@ -192,3 +192,39 @@ def test_shipped_weights_come_first_and_images_want_those_that_see(toy_zoo, tmp_
     monkeypatch.setattr(checkpoints, "names", lambda: [])
     assert newest("hhmr") == "runs/hhmr/1"
     assert "Taking the newest run" in capsys.readouterr().out
+
+
+def test_knuckles_of_missing_fingers_are_hidden_and_others_stay():
+    import torch
+
+    from zoo.commands.tasks.inpaint import with_fingers
+
+    known = torch.ones(21, dtype=torch.bool)
+    known[6:9] = False  # the index finger but its knuckle
+    known[12] = False  # the tip of the middle finger
+    expected = known.clone()
+    expected[5] = False
+    assert torch.equal(with_fingers(known), expected)
+    assert with_fingers(torch.ones(21, dtype=torch.bool)).all()
+    assert with_fingers(torch.arange(21) == 0).nonzero().flatten().tolist() == [0]
+
+
+@pytest.mark.parametrize(("toy", "kinds"), [("Toy", ["KnownPart"]), ("PlainToy", ["AlignedGradient", "KnownPart"])])
+def test_gradients_complete_meshes_only_where_no_skeleton_is_understood(toy, kinds):
+    import torch
+
+    from zoo.commands.tasks.case import Case
+    from zoo.commands.tasks.inpaint import Inpaint
+
+    class PlainToy(Toy):
+        conditioner = type("Nothing", (), {"names": ()})
+
+    used = []
+    task = Inpaint(PlainToy(width=2) if toy == "PlainToy" else Toy(width=2), n=1)
+    plain = task.sample
+    task.sample = lambda given, rows, noise, guides: used.append(guides) or plain(given, rows, noise)
+    vertices, _ = posed(RIGHT, seed=3)
+    known = (OpenHand().parts != 1).numpy()
+    case = Case("a", RIGHT, vertices=np.where(known[:, None], vertices.numpy(), 0), known=known)
+    assert task.solve([case], torch.Generator())[0].vertices.shape == (1, 778, 3)
+    assert [type(guide).__name__ for guide in used[-1]] == kinds

@@ -148,7 +148,7 @@ def seen_from_the_back(hand: HandModel, cases: Sequence[Case]) -> View:
             known = torch.from_numpy(case.known)
             points = torch.from_numpy(case.vertices)
             found = regressor @ torch.where(known[:, None], points, 0.0)
-            there = (regressor * known).sum(-1) > WHOLE
+            there = with_fingers((regressor * known).sum(-1) > WHOLE)
             masks.append(known)
         elif case.joints is not None:
             pose = skeleton_pose(hand, case.joints, case.labelled, case.side)
@@ -179,6 +179,15 @@ def seen_from_the_back(hand: HandModel, cases: Sequence[Case]) -> View:
         torch.stack(masks) if masks else None,
         torch.tensor(sure),
     )
+
+
+def with_fingers(known: Bool[Tensor, " 21"]) -> Bool[Tensor, " 21"]:
+    """The same without knuckles of which the finger is unknown, as models see it in training: those hide both or none.
+
+    Such a knuckle is known because palm vertices alone decide where it is.
+    """
+    joints = known[1:].view(5, 4)
+    return torch.cat([known[:1], (joints & joints[:, 1:].any(1, keepdim=True)).flatten()])
 
 
 def found_wrist(view: View, sampled: Vertices) -> View:
