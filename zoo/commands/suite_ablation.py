@@ -107,8 +107,8 @@ def masks(train: Train, hands: HeldOut, progress: Progress, budget: Budget, seed
         )
     notes = [
         f"PA-MPVPE in mm, {len(hands)} hands of {hands.name}. Both networks were trained for {budget} on pose-only "
-        f"hands ({on_steps} steps with masks, {off_steps} without). Masks: modalities left out; fingers, their ends and "
-        "single joints hidden; noise. The paper claims this in words; it has no table."
+        f"hands ({on_steps} steps with masks, {off_steps} without). Masks: modalities left out; fingers, their ends "
+        "and single joints hidden; noise. The paper claims this in words; it has no table."
     ]
     return Table(6, "Masks in training", ("given", "masks on", "masks off", "off - on"), rows, notes, len(hands))
 
