@@ -20,20 +20,20 @@ class Masking:
         patch: Image patches are left out with a probability drawn from 0 to this, anew for each image.
         finger: Probability that a finger is hidden from a skeleton, for each finger and skeleton: half of the time all
             of it, else from one of its other joints outwards, as where a picture ends.
-        joint: Largest probability that a joint is hidden, for each joint but the wrist, as where a detector is not
-            sure. For each skeleton it is drawn from 0 to this.
         noise_3d: Largest standard deviation of the noise on 3D joints, metres.
         noise_2d: Largest standard deviation of the noise on 2D joints, crop coordinates. For each skeleton it is drawn
             from 0 to this, so that exact skeletons are trusted and noisy ones are not.
+        joint: Largest probability that a joint is hidden, for each joint but the wrist, as where a detector is not
+            sure. For each skeleton it is drawn from 0 to this.
     """
 
     modality: float = 0.3
     everything: float = 0.1
     patch: float = 0.5
     finger: float = 0.2
-    joint: float = 0.0
     noise_3d: float = 0.005
     noise_2d: float = 0.02
+    joint: float = 0.0
 
     def keep(self, names: list[str], batch: int, device: torch.device) -> dict[str, Mask]:
         """Rows that keep each modality."""
