@@ -194,19 +194,19 @@ def test_shipped_weights_come_first_and_images_want_those_that_see(toy_zoo, tmp_
     assert "Taking the newest run" in capsys.readouterr().out
 
 
-def test_knuckles_of_missing_fingers_are_hidden_and_others_stay():
+def test_fingers_of_which_a_joint_is_missing_are_no_condition():
     import torch
 
-    from zoo.commands.tasks.inpaint import with_fingers
+    from zoo.commands.tasks.inpaint import whole_fingers
 
     known = torch.ones(21, dtype=torch.bool)
     known[6:9] = False  # the index finger but its knuckle
     known[12] = False  # the tip of the middle finger
     expected = known.clone()
-    expected[5] = False
-    assert torch.equal(with_fingers(known), expected)
-    assert with_fingers(torch.ones(21, dtype=torch.bool)).all()
-    assert with_fingers(torch.arange(21) == 0).nonzero().flatten().tolist() == [0]
+    expected[[5, 9, 10, 11]] = False
+    assert torch.equal(whole_fingers(known), expected)
+    assert whole_fingers(torch.ones(21, dtype=torch.bool)).all()
+    assert whole_fingers(torch.arange(21) == 0).nonzero().flatten().tolist() == [0]
 
 
 @pytest.mark.parametrize(("toy", "kinds"), [("Toy", ["KnownPart"]), ("PlainToy", ["AlignedGradient", "KnownPart"])])
