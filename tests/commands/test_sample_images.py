@@ -150,8 +150,9 @@ def test_guidance_is_told_how_noisy_keypoints_are(work, blind, monkeypatch, caps
     )
     assert sample("--ckpt", blind, "--task=fit", "--input=a.json", "--noise=2") == 0
     assert [guide.noise for guide in used] == [pytest.approx(0.02 * 2**0.5)]  # of a point, from that of a coordinate
-    assert sample("--ckpt", blind, "--task=fit", "--input=a.json", "--noise=-1", "--overwrite") == 2
-    assert "--noise -1 is negative" in capsys.readouterr().err
+    for task, noise, said in (("fit", "-1", "--noise -1 is no percentage"), ("inpaint", "2", "--noise is only for")):
+        assert sample("--ckpt", blind, f"--task={task}", "--input=a.json", f"--noise={noise}", "--overwrite") == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_photograph_of_another_size_is_not_drawn_upon(work, blind, capsys):

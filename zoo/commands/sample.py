@@ -33,7 +33,7 @@ def sample(
     images: Path | None = None,
     given: What = "auto",
     guide: float = 1.0,
-    noise: float = 0.0,
+    noise: float | None = None,
     missing: str | None = None,
     mask: Path | None = None,
     unit: Literal["m", "cm", "mm"] | None = None,
@@ -71,7 +71,7 @@ def sample(
         given: What the model is given of 2D joints, 3D joints and image; auto takes all there is, both the joints.
         guide: Strength of the guidance of inpaint and fit by what is known; 0 turns it off.
         noise: Of the keypoints of fit, percent of the hand's box (standard deviation of a coordinate): guidance leaves
-            what it explains. 0 trusts them to the pixel; 2 suits a good detector.
+            what it explains, in 2D. Without it they are trusted to the pixel; 2 suits a good detector.
         missing: Fingers that are not known and made anew, as thumb,index.
         mask: File with the numbers of vertices that are not known, or 778 truth values (.npz .npy .txt).
         unit: Of the input's coordinates: m, cm or mm.
@@ -123,7 +123,7 @@ def sample(
         items = _hands(task, input, method.hand, reading)
     if not items:
         raise ValueError(f"--input {input} holds no hand. Is it the right file?")
-    doing = _task(task, method, 1 if task == "generate" else count, guide, noise, given, margin, focal, upright)
+    doing = _task(task, method, 1 if task == "generate" else count, guide, noise or 0.0, given, margin, focal, upright)
 
     from zoo.commands.tasks.store import Store
     from zoo.commands.tasks.stream import Stopped, run, stoppable

@@ -53,8 +53,6 @@ class Fit(Task):
         upright: bool = True,
     ) -> None:
         super().__init__(method, n, guide)
-        if noise < 0:
-            raise UsageError(f"--noise {100 * noise:g} is negative; it is a percentage of the hand's box, 0 or more.")
         self.noise = math.sqrt(2) * noise  # of a point
         self.what, self.options = what, {"margin": margin, "focal": focal, "upright": upright}
         needed = {"image": ["image"], "2d": ["skeleton2d"], "3d": ["skeleton3d"], "both": ["skeleton2d", "skeleton3d"]}

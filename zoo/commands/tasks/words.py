@@ -7,6 +7,7 @@ from zoo.registry import UsageError, nearest
 
 # Options that mean something for some tasks only.
 ONLY: dict[str, tuple[str, ...]] = {
+    "noise": ("fit",),
     "input": ("inpaint", "reconstruct", "fit"),
     "images": ("reconstruct", "fit"),
     "side": ("inpaint", "reconstruct", "fit"),
@@ -38,6 +39,8 @@ def check_flags(words: dict[str, Any]) -> None:
             raise UsageError(f"--{name} {words[name]} is no size. Give a number above 0.")
     if not 0 <= words["guide"] <= 10:
         raise UsageError(f"--guide {words['guide']} is no strength. Give 1 for the usual, 0 for none, at most 10.")
+    if words["noise"] is not None and not 0 <= words["noise"] <= 100:
+        raise UsageError(f"--noise {words['noise']:g} is no percentage of a hand's box. Give 0 to 100; 2 is usual.")
     if words["resume"] and words["out"] is None:
         raise UsageError("--resume needs --out, the folder of the run to go on with.")
     if words["resume"] and words["overwrite"]:
