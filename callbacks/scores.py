@@ -148,7 +148,9 @@ class Scores(L.Callback):
         if paints(module):  # it has logged what it measures
             mine, logged = f"{split}/", trainer.callback_metrics.items()
             self.latest = {name.removeprefix(mine): float(x) for name, x in logged if name.startswith(mine)}
-            self.latest |= known({f"hand_iou/{name}": computed(metric) for name, metric in self.hands.items()})
+            seen = known({f"hand_iou/{name}": computed(metric) for name, metric in self.hands.items()})
+            module.log_dict({f"{split}/{name}": value for name, value in seen.items()})
+            self.latest |= seen
         else:
             self.latest = self.compute()
             module.log_dict({f"{split}/{name}": value for name, value in self.latest.items()})

@@ -90,6 +90,26 @@ def test_the_table_fits_eighty_columns():
     ]
 
 
+def test_hands_in_pictures_are_logged_beside_the_methods_own_numbers(make_trainer, hands, tmp_path):
+    class Finds:
+        def masks(self, images):
+            return images[:, 0] > 0.5
+
+    class Painter(L.LightningModule):
+        rows = "scenes"
+
+        def validation_step(self, batch, index):
+            mesh = torch.ones(2, 3, 4, 4)
+            return {"images": mesh, "asked": {"text": ["", ""], "mesh": mesh}}
+
+    scores = Scores(tmp_path / "metrics.json")
+    scores.segmenter = Finds()
+    trainer = make_trainer(scores)
+    trainer.validate(Painter(), hands, verbose=False)
+    assert float(trainer.callback_metrics["val/hand_iou/made"]) == 1
+    assert json.loads((tmp_path / "metrics.json").read_text())["hand_iou/made"] == 1
+
+
 def test_made_hands_are_compared_with_the_silhouettes_that_were_asked_for(tmp_path):
     class Finds:
         def masks(self, images):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.commands.suite_table import Interval, Table, interval, paper
-from zoo.metrics.images import frechet, gaussian, squared_mmd
+from zoo.metrics.images import squared_mmd
 
 Measured = dict[str, Tensor]
 DRAWS = 100  # resamples behind the intervals of FID and KID
@@ -22,11 +22,14 @@ VARIANTS: dict[str, list[str]] = {  # of a training
     "random_refinement": ["--model.tas.refinement=random"],
     "balanced": ["--model.tas.objective=balanced", "--model.tas.scale=0.16"],  # moves latents as far as the others
     "random_alpha": ["--model.tas.alpha=random"],
-    "both_again": ["--seed_everything=1"],  # how far apart two trainings are that differ in nothing else
+    # How far apart two trainings are that differ in nothing else, and whether text attention helps another seed too.
+    "both_again": ["--seed_everything=1"],
+    "without_tas_again": ["--model.tas.at=none", "--seed_everything=1"],
 }
 BASE, SHIPPED = "base", "shipped"  # rows without a training
 SAMPLED = "sampled"  # the row whose text attention also acts while its pictures are made
 BORROWED = {BASE: "without_tas", SAMPLED: "both"}  # rows that use the training of another
+COMPARED = {"without_tas_again": "both_again"}  # rows that are set against another than "both", of their own seed
 ROWS: dict[int | str, dict[str, str]] = {  # row to what it is called, by table
     1: {BASE: "base alone", "without_tas": "guidance copy", "both": "guidance copy, TAS", SHIPPED: "as shipped"},
     4: {"global": "global only", "local": "local only", "both": "both, shared", "separate": "both, separate"},
@@ -34,6 +37,7 @@ ROWS: dict[int | str, dict[str, str]] = {  # row to what it is called, by table
         "without_tas": "no TAS", "no_refinement": "TAS, no refinement", "random_refinement": "TAS, random width",
         "both": "TAS, fixed width", "balanced": "TAS, load balancing", "random_alpha": "TAS, random alpha",
         "sampled": "TAS, fixed width, also while sampling", "both_again": "TAS, fixed width, other seed",
+        "without_tas_again": "no TAS, other seed",
     },
 }  # fmt: skip
 TITLES = {1: "Made pictures", 4: "Branches", "tas": "Text attention"}
@@ -59,9 +63,10 @@ def pictures_table(
         rows.append({"pictures": called, **_cells(own, real), "paper": _of_paper(figures.get(name))})
     rows.append({"pictures": "the data's own", **{c: interval(real[n]) for n, c in COLUMNS.items()}})
     for name, own in found.items():
-        if name != "both" and "both" in found and name not in (BASE, SHIPPED):
-            apart = {column: interval(own[part] - found["both"][part]) for part, column in COLUMNS.items()}
-            rows.append({"pictures": f"{ROWS[number][name]} - {ROWS[number]['both']}", **apart})
+        other = COMPARED.get(name, "both")
+        if name != other and other in found and name not in (BASE, SHIPPED):
+            apart = {column: interval(own[part] - found[other][part]) for part, column in COLUMNS.items()}
+            rows.append({"pictures": f"{ROWS[number][name]} - {ROWS[number][other]}", **apart})
     columns = ("pictures", "FID", "KID x 1000", "FID-H", "KID-H x 1000", *COLUMNS.values(), "paper")
     count = len(real["iou"])
     apart_too = ["Separate copies learn nothing from each other, and whole pictures come from the global one: but for "
@@ -83,9 +88,15 @@ def _cells(own: Measured, real: Measured) -> dict[str, Interval]:
 
 
 def fid(made: Tensor, real: Tensor) -> float:
-    """Fréchet distance of two sets of features."""
-    parts = [gaussian(x.sum(0), x.mT @ x, torch.tensor(len(x))) for x in (made.double(), real.double())]
-    return float(frechet(*parts[0], *parts[1]))
+    """Fréchet distance of two sets of features; of few pictures, so that no matrix is larger than their number.
+
+    With covariances A' A and B' B the trace of (A' A B' B)^½ is the sum of the singular values of A B'.
+    """
+    means = [x.double().mean(0) for x in (made, real)]
+    a, b = ((x.double() - mean) / (len(x) - 1) ** 0.5 for x, mean in zip((made, real), means, strict=True))
+    shared = torch.linalg.svdvals(a @ b.mT).sum()
+    distance = (means[0] - means[1]).square().sum() + a.square().sum() + b.square().sum() - 2 * shared
+    return max(float(distance), 0.0)  # below it only by rounding
 
 
 def set_interval(distance: Callable[[Tensor, Tensor], float], made: Tensor, real: Tensor, seed: int = 0) -> Interval:
