@@ -250,6 +250,23 @@ def test_trainings_get_the_same_base_and_budget(tmp_path, monkeypatch):
     assert Bench(Asking(tmp_path, minutes=2.0), QUIET).asked.budget().words() == ["--trainer.max_time=00:00:02:00"]
 
 
+def test_hands_are_trained_anew_from_other_weights_or_with_other_pictures(tmp_path, monkeypatch):
+    folders = []
+
+    def fitted(name, words, folder, *_):
+        folders.append(folder.name)
+        return Trained(None, 7, 1.0)
+
+    monkeypatch.setattr(suite_attentionhand, "fitted", fitted)
+    for hhmr, made in (("a", "1"), ("a", "2"), ("b", "2")):
+        monkeypatch.setattr(Asking, "facts", {"hhmr": hhmr, "generated_hash": made})
+        bench = Bench(Asking(tmp_path, generated=tmp_path), QUIET)
+        (tmp_path / "modalities.json").touch()
+        bench.hand_training("lab")
+        bench.hand_training("lab_and_generated")
+    assert folders == ["a", "a-1", "a", "a-2", "b", "b-2"]
+
+
 def test_wrong_tables_and_a_missing_folder_are_sentences(capsys):
     assert main(["bench", "--suite", "attentionhand"]) == 2
     assert "needs --out DIR" in capsys.readouterr().err

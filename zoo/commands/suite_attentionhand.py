@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.commands.folder import write_text
-from zoo.commands.suite_downstream import START, downstream, options_of
+from zoo.commands.suite_downstream import LAB, START, downstream, options_of
 from zoo.commands.suite_downstream import words as hand_words
 from zoo.commands.suite_folder import fingerprint, fits, machine, path_of, write_all
 from zoo.commands.suite_made import BASE, BORROWED, SHIPPED, attends, pictures_table, words
@@ -170,7 +170,9 @@ class Bench:
         """An HHMR's image branch."""
         budget = self.asked.budget("hhmr_steps")
         said = hand_words(variant, self.asked.size, budget.words(), self.asked.generated)
-        return fitted(variant, said, self.asked.out / "trainings", budget, self.progress)
+        facts = self.asked.facts  # they go on from these weights, and the pictures may become others or more
+        learned = facts["hhmr"] if variant == LAB else f"{facts['hhmr']}-{facts['generated_hash']}"
+        return fitted(variant, said, self.asked.out / "trainings" / str(learned), budget, self.progress)
 
     def measured(self, row: str) -> dict[str, Tensor] | None:
         """What a row's pictures are worth; None for weights that were not given."""
