@@ -15,6 +15,7 @@ class Kind:
         smaller: Options that make the network smaller.
         measures: Scores that are told, by the first part of their names.
         shows: Whether it makes `hands` or `pictures`.
+        asks: What `sample` must be told besides the weights.
     """
 
     largest: int
@@ -22,6 +23,7 @@ class Kind:
     smaller: str
     measures: tuple[str, ...]
     shows: str
+    asks: str = ""
 
 
 HANDS = Kind(
@@ -35,11 +37,11 @@ PICTURES = ("loss", "global", "local", "psnr_db", "hand_iou", "fid", "kid", "fid
 KINDS = {
     "LatentDiffusion": Kind(
         45_000_000, "codec, text encoder with 49408 words, and U-Net", "--model.unet.widths, --model.text.width",
-        PICTURES, "pictures",
+        PICTURES, "pictures", ' --prompt "A hand."',
     ),
     "AttentionHand": Kind(
         25_000_000, "a copy of the base's encoder; with the base it stays below 80 MB", "a smaller --model.base",
-        PICTURES, "pictures",
+        PICTURES, "pictures", ' --prompt "A hand." --mesh hand.obj',
     ),
 }  # fmt: skip
 

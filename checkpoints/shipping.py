@@ -71,7 +71,11 @@ def card(name: str, facts: Mapping[str, Any], scores: Mapping[str, float], param
     lines += [f"- {title}: {facts[key]}" for key, title in said.items() if facts.get(key) is not None]
     lines += ["", f"Scores, {facts['scored_on']}:", ""]
     lines += _hand_table(scores, kind) if kind.shows == "hands" else _table(scores)
-    lines += ["", f'Use: `python -m zoo sample --ckpt {name}`, or in Python `checkpoints.load("{name}")`.', ""]
+    lines += [
+        "",
+        f'Use: `python -m zoo sample --ckpt {name}{kind.asks}`, or in Python `checkpoints.load("{name}")`.',
+        "",
+    ]
     return "\n".join(lines)
 
 

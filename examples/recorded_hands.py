@@ -1,6 +1,7 @@
-"""Recovers recorded hands of people from their 3D joints, among them gestures that training left out.
+"""Recovers recorded hands of people from their 3D joints, among them gestures that `fit` leaves out by default.
 
-python examples/recorded_hands.py RUN OUT    (RUN: the folder of a run, a .ckpt file or the name of shipped weights)
+python examples/recorded_hands.py RUN OUT    (RUN: the folder of a run, a .ckpt file or the name of shipped weights;
+the latter have seen all gestures, --data.leave_out [], so that for them none is left out)
 """
 
 import json

@@ -103,7 +103,9 @@ def test_picture_methods_have_their_own_limits_and_scores(toy_zoo, tmp_path, mon
     scores = {"loss": 0.123456, "hand_iou/made": 0.8, "step": 7}
     folder = checkpoints.ship("toy", Weights(CONFIG, state), FACTS, scores, folder=tmp_path / "weights")
     assert checkpoints.manifest(tmp_path / "weights")["toy"]["scores"] == {"loss": 0.1235, "hand_iou/made": 0.8}
-    assert "| hand_iou/made | 0.8 |" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert "| hand_iou/made | 0.8 |" in card
+    assert "sample --ckpt toy --prompt \"A hand.\" --mesh hand.obj`" in card
     assert checkpoints.read(folder).state["base_hash"].dtype == torch.uint8
 
 

@@ -45,6 +45,7 @@ def release(
         overwrite: Replace weights of that name.
     """
     import checkpoints
+    from checkpoints.kinds import kind_of
     from checkpoints.load import SHIPPED
 
     folder = SHIPPED if to is None else to
@@ -64,7 +65,8 @@ def release(
     target = checkpoints.ship(name, weights, facts, found, folder=folder, replace=overwrite)
     checkpoints.load(target)
     size = (target / "model.safetensors").stat().st_size
-    print(f"{target}: {size / 1e6:.1f} MB. Use it: python -m zoo sample --ckpt {name}")
+    asks = kind_of(weights.config).asks
+    print(f"{target}: {size / 1e6:.1f} MB. Use it: python -m zoo sample --ckpt {name}{asks}")
     return 0
 
 

@@ -23,6 +23,7 @@ from callbacks.progress import RunProgress
 from callbacks.scores import Scores
 from callbacks.throughput import Throughput
 from callbacks.tracker import make_loggers
+from checkpoints.kinds import kind_of
 from datamodules.base import HandData
 from zoo import registry
 from zoo.attention import Attention
@@ -279,22 +280,21 @@ def train(argv: Sequence[str]) -> int:
 
 def _report(cli: ZooCLI) -> int:
     if folder.is_first_process():
-        pictures = sorted((cli.out / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime)
         said = {
             "settings": [cli.out / "config.yaml"],
             "scores": [cli.out / "metrics.json"],
             "curves": [cli.out / "log.csv"],
             "checkpoints": sorted((cli.out / "checkpoints").glob("*.ckpt")),
-            "pictures": pictures[-3:],
+            "pictures": sorted((cli.out / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime)[-3:],
             "official": sorted((cli.out / FOLDER).glob("[!.]*")),
             "predictions": sorted((cli.out / "predictions").glob("[!.]*"))[:1],
         }
         print(f"{cli.command} done. Everything is in {cli.out}:")
         for name, paths in said.items():
-            there = [str(path.relative_to(cli.out)) for path in paths if path.exists()]
-            if there:
+            if there := [str(path.relative_to(cli.out)) for path in paths if path.exists()]:
                 print(f"  {name:<12} {', '.join(there)}")
         if said["checkpoints"]:
             what = "Hands" if cli.model.rows == "hands" else "Pictures"
-            print(f"{what} from it: python -m zoo sample --model {cli.model_name} --ckpt {cli.out}")
+            words = f"--model {cli.model_name} --ckpt {cli.out}{kind_of({'class_path': type(cli.model).__name__}).asks}"
+            print(f"{what} from it: python -m zoo sample {words}")
     return 0

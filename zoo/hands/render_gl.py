@@ -105,7 +105,7 @@ def _open() -> None:
     try:
         _here.canvas = _Canvas(_context())
     except ModuleNotFoundError as error:
-        _here.problem = f"{error.name} is not installed. Install it with pip install 'hand-model-zoo[render]'."
+        _here.problem = f"{error.name} is not installed. Install it with pip install -e '.[render]'."
     except Exception as error:  # a driver may fail in any way, and the torch backend is there for that
         _here.problem = (
             f"no OpenGL context could be made ({' '.join(str(error).split()) or type(error).__name__}). "

@@ -37,7 +37,7 @@ class FidInception(Extractor):
         except ImportError as error:
             raise ValueError(
                 f"{FLAG} {path} needs torch-fidelity, which has FID's Inception. "
-                "Install it with: pip install 'hand-model-zoo[metrics]'"
+                "Install it with: pip install -e '.[metrics]'"
             ) from error
         file = read_weights(path, FLAG, sha256)
         # The class unpickles whatever it is given the path of. It gets our own copy of the tensors, read safely.
