@@ -72,7 +72,7 @@ def test_a_machine_without_the_library_or_the_driver_draws_with_torch(monkeypatc
         raise RuntimeError("libEGL.so.1 not loaded")
 
     points, faces = rectangle(5.0, 5.0, 15.0, 15.0)
-    for module, fix in ((None, r"pip install 'hand-model-zoo\[render\]'"), (create_context, "libEGL.so.1.*libegl1")):
+    for module, fix in ((None, r"pip install -e '.\[render\]'"), (create_context, "libEGL.so.1.*libegl1")):
         fake = None if module is None else SimpleNamespace(create_context=module)
         monkeypatch.setitem(sys.modules, "moderngl", fake)
         monkeypatch.setattr(render_gl, "_here", threading.local())
