@@ -84,11 +84,12 @@ def sample(
         focal: Focal length in pixels where the file knows none; without it, 1.2 times the larger image side.
         margin: Side of the crop over that of the keypoints' box; the model was trained with 1.5 unless you changed it.
         upright: Turn crops around keypoints so that the hand points up before sampling, and back afterwards.
-        limit: Only the first so many hands.
+        limit: Only the first so many hands; the batch of the last is sampled whole, so that --resume without a limit
+            goes on with the same noise.
         mesh: Formats of the meshes: obj, ply, glb, npz or none; a list for several.
         params: Fit MANO's parameters to every mesh.
         pictures: Draw sheets, and overlays on the photographs.
-        batch: Hands at once; 64 over n without.
+        batch: Hands at once; 64 over n without. Their noise depends on it, so --resume wants the same.
         device: auto, cpu or cuda.
         seed: Of the noise.
         out: Folder for the results. Default: runs/sample-MODEL/TIME.
@@ -130,13 +131,13 @@ def sample(
 
     formats = [kind for kind in ([mesh] if isinstance(mesh, str) else mesh) if kind != "none"]
     target = folder.choose(out, f"sample-{model}")
-    options = options_of(words) | {"n": count}
+    rows = batch or max(1, ROWS // doing.n)
+    options = options_of(words) | {"n": count, "batch": rows}
     header = {"checkpoint": {"path": str(source), "sha256": digest(source)}, "options": options}
     store = Store(target, method.hand.faces, formats, header, overwrite, resume)
     try:
         with stoppable():
-            rows = batch or max(1, ROWS // doing.n)
-            run(doing, items[:limit], store, seed=seed, rows=rows, parameters=params, resume=resume)
+            run(doing, items, store, seed=seed, rows=rows, parameters=params, resume=resume, limit=limit)
             store.write_manifest("done", _draw(store, task, pictures))
     except Stopped as stop:
         store.write_manifest("stopped")
