@@ -162,7 +162,8 @@ class Store:
         case, names = outcome.case, [outcome.case.name]
         colors = None
         if case.known is not None:
-            names += [f"{case.name}_{number}" for number in range(1, len(outcome.vertices))]
+            # names of hands hold no "+", so a second completion is never another hand's first
+            names += [f"{case.name}+{number}" for number in range(1, len(outcome.vertices))]
             colors = paint(case.known).float()
         made = []
         for name, vertices in zip(names, outcome.vertices, strict=False):
