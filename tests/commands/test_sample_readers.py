@@ -92,6 +92,26 @@ def test_plain_arrays_are_read_from_every_format(tmp_path, suffix):
     np.testing.assert_allclose(case.pixels[case.seen], points[case.seen][:, :2], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["confidence", "scores", "keypoints_valid"])
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_confidences_beside_the_points_are_theirs(tmp_path, name, suffix):
+    points, sure = POINTS[:, :2].copy(), np.ones(21)
+    points[4], sure[4] = 0, 0
+    for numbers in (sure, sure[:20]):
+        file = tmp_path / f"a{suffix}"
+        if suffix == ".npz":
+            np.savez(file, keypoints=points, side=np.array("left"), **{name: numbers})
+        else:
+            content = {"keypoints": points.tolist(), "side": "left", name: numbers.tolist()}
+            file.write_text(json.dumps(content))
+        if len(numbers) == 21:
+            (case,) = Reader().read(file)
+            assert np.flatnonzero(~case.seen).tolist() == [4]
+        else:
+            with pytest.raises(ValueError, match=f"its {name} has 20 numbers for 21 joints"):
+                list(Reader().read(file))
+
+
 def test_several_hands_in_one_array_are_several_hands(tmp_path):
     np.save(tmp_path / "a.npy", np.stack([POINTS, POINTS]))
     assert [case.name for case in Reader(side=LEFT).read(tmp_path / "a.npy")] == ["a_0", "a_1"]

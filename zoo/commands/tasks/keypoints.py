@@ -80,14 +80,14 @@ class Reader:
         extras = table.extras
         side = self.side if self.side is not None else side_of(extras.get("side"))
         camera = _camera(extras.get("intrinsics", extras.get("K")))
+        confidences = _confidences(table)
         for number, points in enumerate(table.points):
             name = file.stem if len(table.points) == 1 else f"{file.stem}_{number}"
             if side is None:
                 yield Unreadable(name, "nothing says which hand it is; give --side right or --side left")
                 continue
-            confidence = points[:, 2] if points.shape[1] == 3 else np.ones(21, np.float32)
             image = self._image(file, extras.get("image"))
-            yield self._case(name, side, points[:, :2], confidence, file, image, self._size(extras), camera)
+            yield self._case(name, side, points[:, :2], confidences[number], file, image, self._size(extras), camera)
 
     def _landmarks(self, file: Path, content: Any) -> Iterator[Case | Unreadable]:
         extras = content if isinstance(content, dict) else {}
@@ -149,6 +149,22 @@ class Reader:
             if width in extras and height in extras:
                 return int(extras[height]), int(extras[width])
         return self.size
+
+
+def _confidences(table: Table) -> Floats:
+    """(n, 21) of the third column, or of arrays beside the points; 1 where the file has neither."""
+    count = len(table.points)
+    found = table.points[..., 2] if table.points.shape[2] == 3 else np.ones((count, 21), np.float32)
+    beside = [name for name in ("confidence", "scores") if name in table.extras and table.points.shape[2] == 2][:1]
+    for name in [*beside, *(["keypoints_valid"] if "keypoints_valid" in table.extras else [])]:
+        try:
+            values = np.asarray(table.extras[name], np.float32)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"its {name} holds more than numbers ({error}); give one for each joint") from error
+        if values.size != 21 * count:
+            raise ValueError(f"its {name} has {values.size} numbers for {21 * count} joints; give one for each joint")
+        found = found * values.reshape(count, 21)
+    return np.asarray(found, np.float32)
 
 
 def _camera(value: Any) -> Floats | None:
