@@ -5,6 +5,7 @@ import pytest
 import torch
 from sample_files import HIDDEN, coco, keypoints, photo, posed
 
+from zoo.commands.tasks.boxes import BoxReader
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.commands.tasks.coco import read_coco
 from zoo.commands.tasks.keypoints import Reader, without
@@ -120,6 +121,15 @@ def test_several_hands_in_one_array_are_several_hands(tmp_path):
 def test_an_array_needs_a_side(tmp_path):
     (found,) = Reader().read(write(tmp_path / "a.npy", POINTS))
     assert "--side" in found.reason
+
+
+def test_the_side_that_a_file_states_stands(tmp_path):
+    for suffix in (".npz", ".json"):
+        assert [case.side for case in Reader(side=LEFT).read(write(tmp_path / f"a{suffix}", POINTS))] == [RIGHT]
+    (tmp_path / "b.json").write_text(json.dumps({"landmarks": [LANDMARKS], "handedness": "Left"}))
+    assert [case.side for case in Reader(side=RIGHT, size=(120, 160)).read(tmp_path / "b.json")] == [LEFT]
+    (tmp_path / "c.csv").write_text("a.jpg,1,2,30,40,left\nb.jpg,1,2,30,40\n")
+    assert [case.side for case in BoxReader(side=RIGHT).read(tmp_path / "c.csv")] == [LEFT, RIGHT]
 
 
 def test_the_picture_beside_the_keypoints_is_theirs(tmp_path):

@@ -77,7 +77,7 @@ def sample(
         unit: Of the input's coordinates: m, cm or mm.
         box: x,y,w,h in pixels of the box of the hand's joints in every image; without it and a list, an image is taken
             as the crop of one hand.
-        side: left or right, where the input does not say.
+        side: left or right, where the input does not say; what it says of a hand stands.
         size: WIDTHxHEIGHT of the images, where neither the input nor an image tells.
         min_confidence: Keypoints up to this are missing; without, 0 for annotations and 0.2 for detections.
         steps: Sampling steps, when not those of the model; generate takes at least 50 unless told.

@@ -21,7 +21,7 @@ class BoxReader:
 
     Args:
         images: Folder of the images that a list names; None is the list's own.
-        side: Of hands whose list does not say, and of all where it is given.
+        side: Of hands whose list does not say.
         box: The same box for every image, or None for its list's, or the whole image.
     """
 
@@ -80,9 +80,10 @@ class BoxReader:
         file = next((str(row[key]) for key in NAMES if row.get(key)), None)
         if file is None:
             raise ValueError(f"it names no file; the columns are {', '.join(COLUMNS)}")
-        side = self.side if self.side is not None else side_of(row.get("side"))
+        told = side_of(row.get("side"))
+        side = self.side if told is None else told
         if side is None:
-            raise ValueError(f"its side is {row.get('side')!r}; it must be left or right, or give --side for all")
+            raise ValueError(f"its side is {row.get('side')!r}; it must be left or right, or give --side")
         corner = [row.get(key) for key in ("x", "y", "w", "h")] if "x" in row else row.get("box", row.get("bbox"))
         told = [] if corner is None else [value for value in corner if value not in (None, "")]
         if told and len(told) != 4:

@@ -23,7 +23,7 @@ class Reader:
 
     Args:
         images: Folder of the photographs, or None.
-        side: Of hands whose file does not say, and of all where it is given; None where it is not.
+        side: Of hands whose file does not say; None where it is not given.
         size: Height and width of the images, where no file tells.
         least: Keypoints with a confidence up to this do not count; None is 0.2 for detectors' and 0 for labels.
     """
@@ -78,7 +78,8 @@ class Reader:
 
     def _table(self, file: Path, table: Table) -> Iterator[Case | Unreadable]:
         extras = table.extras
-        side = self.side if self.side is not None else side_of(extras.get("side"))
+        told = side_of(extras.get("side"))
+        side = self.side if told is None else told
         camera = _camera(extras.get("intrinsics", extras.get("K")))
         confidences = _confidences(table)
         for number, points in enumerate(table.points):
@@ -101,7 +102,7 @@ class Reader:
             )
         for number, hand in enumerate(read_landmarks(content)):
             name = f"{file.stem}_{number}"
-            side = hand.side if self.side is None else self.side
+            side = self.side if hand.side is None else hand.side
             if side is None:
                 yield Unreadable(name, "nothing says which hand it is; give --side right or --side left")
                 continue

@@ -29,7 +29,7 @@ class PartReader:
         hand: Whose topology meshes must have.
         missing: Fingers to leave out and make anew.
         mask: (778,) vertices to leave out and make anew.
-        side: Of all hands; None is what meshes look like.
+        side: Of meshes, and of skeletons whose file does not say; None is what meshes look like.
         unit: Of the files' coordinates: m, cm or mm.
     """
 
@@ -111,7 +111,7 @@ class PartReader:
     def _skeleton(self, name: str, points: Floats, told: int | None, file: Path) -> Case:
         if self.mask is not None:
             raise ValueError("--mask names vertices, and this is a skeleton; give --missing, or NaN for joints")
-        side = self.side if self.side is not None else told
+        side = self.side if told is None else told
         if side is None:
             raise ValueError("nothing says which hand it is; give --side right or --side left")
         known = np.asarray(np.isfinite(points).all(1)) & ~finger_joints(list(self.missing))
