@@ -134,7 +134,8 @@ def sample(
     rows = batch or max(1, ROWS // doing.n)
     options = options_of(words) | {"n": count, "batch": rows}
     header = {"checkpoint": {"path": str(source), "sha256": digest(source)}, "options": options}
-    store = Store(target, method.hand.faces, formats, header, overwrite, resume)
+    inputs = _read_from(items, source, input, images, mask)
+    store = Store(target, method.hand.faces, formats, header, overwrite, resume, inputs)
     try:
         with stoppable():
             run(doing, items, store, seed=seed, rows=rows, parameters=params, resume=resume, limit=limit)
@@ -146,6 +147,13 @@ def sample(
     from zoo.commands.tasks.summary import summary
 
     return summary(store)
+
+
+def _read_from(items: Sequence[Case | Unreadable], *named: Path | None) -> list[Path]:
+    """All files and folders that a run reads."""
+    cases = [item for item in items if isinstance(item, Case)]
+    found = {*named, *(case.image for case in cases), *(case.source for case in cases)}
+    return sorted(path for path in found if path is not None)
 
 
 def _hands(task: str, path: Path, hand: "HandModel | None", reading: dict[str, Any]) -> list[Case | Unreadable]:

@@ -80,8 +80,8 @@ class BoxReader:
         file = next((str(row[key]) for key in NAMES if row.get(key)), None)
         if file is None:
             raise ValueError(f"it names no file; the columns are {', '.join(COLUMNS)}")
-        told = side_of(row.get("side"))
-        side = self.side if told is None else told
+        stated = side_of(row.get("side"))
+        side = self.side if stated is None else stated
         if side is None:
             raise ValueError(f"its side is {row.get('side')!r}; it must be left or right, or give --side")
         corner = [row.get(key) for key in ("x", "y", "w", "h")] if "x" in row else row.get("box", row.get("bbox"))

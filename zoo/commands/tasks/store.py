@@ -4,7 +4,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +65,7 @@ class Store:
         header: What the manifest says besides the results; `options` and `checkpoint` must be those of the run that is
             resumed.
         overwrite: Empty the folder first.
+        inputs: What the run reads, which that must not delete.
         resume: Keep the hands that are there.
     """
 
@@ -76,6 +77,7 @@ class Store:
         header: dict[str, Any],
         overwrite: bool = False,
         resume: bool = False,
+        inputs: Iterable[Path | str] = (),
     ) -> None:
         self.folder, self.formats, self.header = folder, formats, header
         self.faces = {RIGHT: faces.cpu(), LEFT: faces.cpu()[:, [0, 2, 1]]}  # a mirrored mesh keeps its outside outside
@@ -86,7 +88,7 @@ class Store:
         if resume and (folder / "manifest.json").is_file():
             same_run(folder, header, "hands", FREE)
         else:
-            claim(folder, overwrite)
+            claim(folder, overwrite, inputs=inputs)
         self.write_manifest("running")
 
     def earlier(self, name: str) -> bool:
