@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import zlib
 
 import numpy as np
 import pytest
@@ -108,6 +109,21 @@ def test_a_bad_line_is_reported_and_the_good_one_done(work, seeing, line, said, 
     assert sample("--ckpt", seeing, "--task=reconstruct", "--input=list.csv") == 1
     assert said in capsys.readouterr().err
     assert sorted(one["status"] for one in results(work).values()) == ["failed", "ok"]
+
+
+def test_strips_are_done_and_a_picture_too_large_is_reported(work, seeing, capsys):
+    sizes = {"flat.png": (1000, 9), "thin.png": (1, 300), "good.png": (160, 120)}
+    for name, size in sizes.items():
+        photo(work / "in" / name, size)
+    content = bytearray((work / "in" / "good.png").read_bytes())
+    content[16:24] = (40_000).to_bytes(4, "big") * 2  # of the header: width and height
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (work / "in" / "huge.png").write_bytes(bytes(content))
+    assert sample("--ckpt", seeing, "--task=reconstruct", "--input=in", "--side=left") == 1
+    assert "huge.png cannot be read as an image" in capsys.readouterr().err
+    assert {name: row["status"] for name, row in results(work).items()} == {
+        "flat": "ok", "thin": "ok", "good": "ok", "huge": "failed",
+    }  # fmt: skip
 
 
 def test_weights_without_an_image_branch_are_refused(work, blind, capsys):

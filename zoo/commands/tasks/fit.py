@@ -156,10 +156,7 @@ class Fit(Task):
     def _size(self, case: Case) -> tuple[int, int]:
         """Height and width of the image: said by the file, or by the image, or guessed from camera or keypoints."""
         if case.image is not None and case.image.is_file():
-            try:
-                found = size_of(case.image)
-            except OSError as error:
-                raise ValueError(f"{case.image} cannot be read as an image ({error})") from error
+            found = size_of(case.image)
             if case.size not in (None, found):
                 height, width = case.size or found
                 raise ValueError(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -122,7 +123,7 @@ def attempt(
     """Solves a batch; where that fails, each of its hands alone, so that one cannot spoil the others."""
     try:
         return solve(cases)
-    except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
+    except (ValueError, ArithmeticError, RuntimeError, OSError, cv2.error) as error:
         if isinstance(error, torch.OutOfMemoryError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.ENOMEM):
             raise
         if len(cases) == 1:
