@@ -1,11 +1,13 @@
 """`sample`: the four tasks of one model. Hands from noise, from parts of hands, from images, and from keypoints."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.commands import folder
 from zoo.commands.chosen import digest, newest, say_stopped
+from zoo.commands.errors import explain
 from zoo.commands.manifest import options_of
 from zoo.commands.own import ByWords, Command
 from zoo.commands.tasks.case import Case, Unreadable, side_of
@@ -139,14 +141,19 @@ def sample(
     try:
         with stoppable():
             run(doing, items, store, seed=seed, rows=rows, parameters=params, resume=resume, limit=limit)
-            store.write_manifest("done", _draw(store, task, pictures))
+            store.write_manifest("running")  # all hands are there, whatever becomes of their pictures
+            undrawn = _draw(store, task, pictures)
+            store.write_manifest("done")
     except Stopped as stop:
         store.write_manifest("stopped")
         say_stopped(len(store.records), len(items[:limit]), "hands", target)
         return 128 + stop.number
     from zoo.commands.tasks.summary import summary
 
-    return summary(store)
+    code = summary(store)
+    if undrawn:
+        print(undrawn, file=sys.stderr)
+    return 1 if undrawn else code
 
 
 def _read_from(items: Sequence[Case | Unreadable], *named: Path | None) -> list[Path]:
@@ -201,13 +208,21 @@ def _task(
     return Fit(method, n, guide, noise=noise / 100, what=given, margin=margin, focal=focal, upright=upright)
 
 
-def _draw(store: Any, task: str, pictures: bool) -> list[str]:
-    """What joins the hands: one file of all new ones, and pictures."""
+def _draw(store: Any, task: str, pictures: bool) -> str | None:
+    """What joins the hands: one file of all new ones, and pictures; what to say when it cannot be made."""
     from zoo.commands.tasks.pictures import draw_all, save_grid
 
-    if task == "generate" and store.records:
-        save_grid(store)
-    return draw_all(store, task) if pictures else []
+    try:
+        if task == "generate" and store.records:
+            save_grid(store)
+        if pictures:
+            draw_all(store, task)
+    except Exception as error:  # whatever it is, the hands are made
+        why = explain(error)[0].rstrip(".")
+        return (
+            f"The hands are whole, but not all of their pictures could be made: {why}. Leave them with --no-pictures."
+        )
+    return None
 
 
 def _preferred(model: str, task: str, given: str) -> list[str]:

@@ -84,6 +84,7 @@ class Store:
         self.records: dict[str, Record] = {}
         self.failures: dict[str, str] = {}
         self.extra: list[str] = []
+        self.pictures: list[str] = []
         self.began = time.time()
         if resume and (folder / "manifest.json").is_file():
             same_run(folder, header, "hands", FREE)
@@ -180,21 +181,21 @@ class Store:
         self._npz(self.folder / name, arrays)
         self.extra.append(name)
 
-    def save_picture(self, name: str, image: Image.Image) -> str:
-        """Writes a PNG and returns its name."""
+    def save_picture(self, name: str, image: Image.Image) -> None:
+        """Writes a PNG."""
         file = io.BytesIO()
         image.save(file, "PNG")
         write_atomically(self.folder / name, file.getvalue())
-        return name
+        self.pictures.append(name)
 
-    def write_manifest(self, status: str, pictures: Sequence[str] = ()) -> None:
+    def write_manifest(self, status: str) -> None:
         """What is there: "running" until the run is "done" or "stopped"."""
         manifest = {
             **facts(self.header, status, self.began),
             "frame": "camera: x right, y down, z forward; metres",
             "arrays": ARRAYS,
             "files": self.extra,
-            "pictures": list(pictures),
+            "pictures": self.pictures,
             "results": [*failed(self.failures), *self.records.values()],
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
