@@ -43,6 +43,18 @@ def test_one_bad_annotation_leaves_the_others_alone(tmp_path):
     assert "21 triples" in found[0].reason
 
 
+def test_photographs_of_a_coco_file_may_lie_in_folders_but_not_outside(tmp_path):
+    hand = {**HIDDEN, "righthand_valid": True, "righthand_kpts": keypoints()}
+    images = tmp_path / "images"
+    for place in ("images/a/photo.jpg", "images/photo.jpg", "photo.jpg"):
+        photo(tmp_path / place)
+    expected = {"a/photo.jpg": "a/photo.jpg", "b/photo.jpg": "photo.jpg", "../photo.jpg": "photo.jpg"}
+    expected[str(tmp_path / "photo.jpg")] = "photo.jpg"
+    for named, found in expected.items():
+        (case,) = Reader(images).read(coco(tmp_path / "a.json", hand, file_name=named))
+        assert case.image == images / found
+
+
 def test_boxes_of_a_coco_file_are_read_as_boxes(tmp_path):
     hand = {**HIDDEN, "righthand_valid": True, "righthand_box": [3, 4, 50, 60]}
     (case,) = read_coco(coco(tmp_path / "a.json", hand), tmp_path, "boxes")
