@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from sample_files import HIDDEN, coco, keypoints, photo, posed
+from sample_files import HAND, HIDDEN, coco, keypoints, photo, posed
 
 from zoo.commands.tasks.boxes import BoxReader
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.commands.tasks.coco import read_coco
 from zoo.commands.tasks.keypoints import Reader, without
+from zoo.commands.tasks.meshes import PartReader
 from zoo.hands.camera import project
 from zoo.hands.skeleton import LEFT, RIGHT
 
@@ -222,6 +223,29 @@ def test_garbage_is_refused_in_a_sentence(tmp_path, kind):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - any sentence will do
         list(Reader(side=RIGHT, size=(120, 160)).read(tmp_path / "a.json"))
     assert len(str(caught.value)) > 20
+
+
+@pytest.mark.parametrize("odd", [{"width": None, "height": 3}, {"width": 0, "height": 3}, {"K": {}}, {"K": [["x"]]}])
+def test_an_odd_file_leaves_the_others_alone_and_is_refused_alone(tmp_path, odd):
+    (tmp_path / "a.json").write_text(json.dumps({"keypoints": POINTS.tolist(), "side": "left", **odd}))
+    write(tmp_path / "b.json", POINTS)
+    bad, good = Reader().read(tmp_path)
+    assert (type(bad), type(good)) == (Unreadable, Case)
+    with pytest.raises(ValueError, match="its "):
+        list(Reader().read(tmp_path / "a.json"))
+
+
+def test_a_damaged_archive_leaves_the_others_alone(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", keypoints=POINTS, vertices=POINTS)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    for start in range(60, len(content) - 200, 40):
+        content[start : start + 4] = b"\xff" * 4
+    (tmp_path / "a.npz").write_bytes(bytes(content))
+    points = POINTS.copy()
+    points[3] = np.nan
+    write(tmp_path / "b.npy", points)
+    for reader in (Reader(side=LEFT), PartReader(HAND, side=LEFT, unit="mm")):
+        assert [one.name for one in reader.read(tmp_path)] == ["a.npz", "b"]
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".txt", ".csv"])

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from zoo.commands.tasks.case import Floats
 from zoo.commands.tasks.coco import load_json
 
 SUFFIXES = (".npy", ".npz", ".txt", ".csv", ".json")
+# What reading a damaged file may raise; RuntimeError where its archive is encrypted or packed in an unknown way.
+DAMAGED = (ValueError, TypeError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 KEYS = ("keypoints", "joints2d", "keypoints2d", "pixels", "joints", "joints3d", "skeleton", "xyz", "points")
 
 
@@ -33,7 +36,9 @@ def read_table(file: Path) -> Table:
     try:
         array, extras = _content(file)
         array = np.asarray(array, np.float32)
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except FileNotFoundError:
+        raise
+    except DAMAGED as error:
         why = "it is damaged, or holds objects, which are never unpickled" if "pickle" in str(error) else error
         raise ValueError(f"{file} cannot be read as an array of numbers ({why}). Is it whole?") from error
     return Table(_skeletons(file, array), extras)

@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.commands.tasks.arrays import SUFFIXES, Table, read_table, table_of
 from zoo.commands.tasks.case import Case, Floats, Unreadable, finger_joints, side_of
-from zoo.commands.tasks.coco import is_coco, load_json, read_coco
+from zoo.commands.tasks.coco import is_coco, load_json, read_coco, said
 from zoo.commands.tasks.freihand import SPLITS, is_freihand, read_freihand
 from zoo.commands.tasks.landmarks import is_landmarks, read_landmarks
 from zoo.commands.tasks.photos import PICTURES, image_beside, size_of
@@ -50,8 +50,8 @@ class Reader:
             for file in files:
                 try:
                     yield from self._file(file, f"{file.stem}_")
-                except (ValueError, OSError) as error:
-                    yield Unreadable(file.name, str(error))
+                except Exception as error:  # an odd file can raise nearly anything, and the others are to be read
+                    yield Unreadable(file.name, said(error))
         elif path.is_file():
             yield from self._file(path, "")
         else:
@@ -148,7 +148,13 @@ class Reader:
     def _size(self, extras: dict[str, Any]) -> tuple[int, int] | None:
         for width, height in (("width", "height"), ("image_width", "image_height"), ("imageWidth", "imageHeight")):
             if width in extras and height in extras:
-                return int(extras[height]), int(extras[width])
+                try:
+                    size = int(extras[height]), int(extras[width])
+                except (ValueError, TypeError, OverflowError) as error:
+                    raise ValueError(f"its {width} and {height} are no numbers of pixels ({error})") from error
+                if min(size) < 1:
+                    raise ValueError(f"its {width} and {height} are {size[1]} and {size[0]}; they must be pixels from 1")
+                return size
         return self.size
 
 
@@ -171,7 +177,10 @@ def _confidences(table: Table) -> Floats:
 def _camera(value: Any) -> Floats | None:
     if value is None:
         return None
-    camera = np.asarray(value, np.float32)
+    try:
+        camera = np.asarray(value, np.float32)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"its camera (intrinsics or K) is no matrix of numbers ({error}); give 3x3 pixels") from error
     if camera.shape != (3, 3) or not np.isfinite(camera).all() or camera[0, 0] <= 0 or camera[1, 1] <= 0:
         raise ValueError(f"its camera (intrinsics or K) is {camera.shape}; it must be a (3, 3) matrix of pixels")
     return camera

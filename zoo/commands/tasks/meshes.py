@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.commands.tasks.align import UNITS, mesh_pose, order_problem, side_name, size_problem, skeleton_pose
-from zoo.commands.tasks.arrays import SUFFIXES, read_table
+from zoo.commands.tasks.arrays import DAMAGED, SUFFIXES, read_table
 from zoo.commands.tasks.case import Bools, Case, Floats, Unreadable, finger_joints, side_of
+from zoo.commands.tasks.coco import said
 from zoo.hands.meshfile import load_mesh
 from zoo.hands.model import HandModel
 from zoo.hands.skeleton import LEFT, MANO_JOINTS, RIGHT, WRIST
@@ -48,8 +49,8 @@ class PartReader:
             for file in files:
                 try:
                     yield from self._file(file)
-                except (ValueError, OSError) as error:
-                    yield Unreadable(file.name, str(error))
+                except Exception as error:  # an odd file can raise nearly anything, and the others are to be read
+                    yield Unreadable(file.name, said(error))
         elif path.is_file():
             yield from self._file(path)
         else:
@@ -202,7 +203,7 @@ def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (*DAMAGED, AttributeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{file} cannot be read as .npz ({error}). Is it whole?") from error
