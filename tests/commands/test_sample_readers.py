@@ -256,6 +256,24 @@ def test_truncated_and_binary_files_are_refused_in_a_sentence(tmp_path, suffix):
         list(Reader(side=RIGHT).read(path))
 
 
+def test_the_mark_that_spreadsheets_write_first_is_no_header(tmp_path):
+    for name in ("a.csv", "a.json"):
+        path = write(tmp_path / name, POINTS)
+        text = path.read_text().removeprefix("x,y,confidence\n")
+        path.write_text(text, "utf-8-sig")
+        (case,) = Reader(side=RIGHT).read(path)
+        np.testing.assert_allclose(case.pixels[case.seen], POINTS[case.seen][:, :2], rtol=1e-5)
+    (tmp_path / "two.csv").write_text(
+        "\n".join(",".join(map(str, row)) for row in POINTS.reshape(1, 63).repeat(2, 0)), "utf-8-sig"
+    )
+    assert len(list(Reader(side=RIGHT).read(tmp_path / "two.csv"))) == 2
+    (tmp_path / "two.csv").write_text("1,2,x\n" + "1,2,3\n" * 21)
+    with pytest.raises(ValueError, match="could not convert"):
+        list(Reader(side=RIGHT).read(tmp_path / "two.csv"))
+    (tmp_path / "list.csv").write_text("file,x,y,w,h,side\nimage,1,2,30,40,left\n", "utf-8-sig")
+    assert [case.box for case in BoxReader().read(tmp_path / "list.csv")] == [(1, 2, 30, 40)]
+
+
 def test_nothing_but_nan_is_no_hand(tmp_path):
     (found,) = Reader(side=RIGHT).read(write(tmp_path / "a.npy", np.full((21, 3), np.nan)))
     assert "no joint is known" in found.reason

@@ -62,7 +62,7 @@ def _content(file: Path) -> tuple[Any, dict[str, Any]]:
             return _pick({key: arrays[key] for key in arrays.files})
     if suffix == ".json":
         return _pick(load_json(file))
-    return _lines(file.read_text()), {}
+    return _lines(file.read_text("utf-8-sig")), {}
 
 
 def _pick(content: Any) -> tuple[Any, dict[str, Any]]:
@@ -87,11 +87,20 @@ def _lines(text: str) -> NDArray[np.float64]:
         try:
             rows.append([float(field) if field else float("nan") for field in fields])
         except ValueError:
-            if rows or number > 0:
+            if rows or number > 0 or any(is_number(field) for field in fields):
                 raise
     if len({len(row) for row in rows}) > 1:
         raise ValueError("its lines have different numbers of values")
     return np.array(rows)
+
+
+def is_number(text: str) -> bool:
+    """Whether a field of a line is a number; a line that has one is no header."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _skeletons(file: Path, array: Floats) -> Floats:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.commands.tasks.arrays import is_number
 from zoo.commands.tasks.case import Box, Case, Unreadable, side_of
 from zoo.commands.tasks.coco import is_coco, load_json, read_coco, said
 from zoo.commands.tasks.photos import PICTURES, images_in
@@ -139,10 +140,11 @@ def _rows_of(content: Any, path: Path) -> list[dict[str, Any]]:
 
 def _csv(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = [row for row in csv.reader(path.read_text().splitlines(), skipinitialspace=True) if row]
+        lines = [row for row in csv.reader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True) if row]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} is not a text file of comma-separated values ({error}).") from error
     header: tuple[str, ...] = COLUMNS
-    if lines and any(field.strip().lower() in NAMES for field in lines[0]):
+    named = bool(lines) and any(field.strip().lower() in NAMES for field in lines[0])
+    if named and not any(is_number(field) for field in lines[0]):
         header = tuple(field.strip().lower() for field in lines.pop(0))
     return [dict(zip(header, [field.strip() for field in row], strict=False)) for row in lines]

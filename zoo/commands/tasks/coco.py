@@ -97,7 +97,7 @@ def _image(images: Path, named: Path) -> Path:
 def load_json(file: Path) -> Any:
     """Parsed JSON, or a `ValueError` that names the file."""
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text("utf-8-sig"))  # Windows writes a mark first
     except ValueError as error:  # also bytes that are no text
         raise ValueError(f"{file} is not JSON ({error}). Is it whole?") from error
 

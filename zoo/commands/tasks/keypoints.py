@@ -153,7 +153,9 @@ class Reader:
                 except (ValueError, TypeError, OverflowError) as error:
                     raise ValueError(f"its {width} and {height} are no numbers of pixels ({error})") from error
                 if min(size) < 1:
-                    raise ValueError(f"its {width} and {height} are {size[1]} and {size[0]}; they must be pixels from 1")
+                    raise ValueError(
+                        f"its {width} and {height} are {size[1]} and {size[0]}; they must be pixels from 1"
+                    )
                 return size
         return self.size
 
