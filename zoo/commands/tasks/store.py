@@ -102,6 +102,8 @@ class Store:
             return False
         if not all((self.folder / made).is_file() for made in record["files"]):
             return False
+        if not {f".{suffix}" for suffix in self.formats} <= {Path(made).suffix for made in record["files"][1:]}:
+            return False  # the meshes of this run may be of other formats
         self.records[name] = record
         return True
 
