@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +40,9 @@ class BoxReader:
                     f"--input {path} holds no image ({', '.join(PICTURES)}). Give a folder of images, a list of boxes "
                     "or a COCO-WholeBody file."
                 )
-            names = [file.stem for file in files]
-            for file, stem in zip(files, names, strict=True):
-                yield self._image(file, stem if names.count(stem) == 1 else file.name.replace(".", "_"))
+            stems = Counter(file.stem for file in files)
+            for file in files:
+                yield self._image(file, file.stem if stems[file.stem] == 1 else file.name.replace(".", "_"))
         elif not path.is_file():
             raise FileNotFoundError(f"--input {path} does not exist. Give an image, a folder of images or a list.")
         elif path.suffix.lower() in PICTURES:

@@ -1,5 +1,6 @@
 """Pictures of what was made: sheets, completions, and overlays on the photographs."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,10 @@ def draw_all(store: Store, task: str) -> None:
     for record in records:
         if "image" in record and Path(record["image"]).is_file():
             by_image.setdefault(record["image"], []).append(record)
+    stems = Counter(Path(image).stem for image in by_image)
     for group in bar(list(by_image.values()), "overlays"):
         stem = Path(group[0]["image"]).stem
-        unlike = sum(Path(image).stem == stem for image in by_image) > 1
-        name = f"overlays/{group[0]['name'] if len(group) == 1 or unlike else stem}.png"
+        name = f"overlays/{group[0]['name'] if len(group) == 1 or stems[stem] > 1 else stem}.png"
         store.save_picture(name, _overlay(store, group))
 
 
