@@ -12,6 +12,7 @@ from toys import BlindToy, SeeingToy
 import checkpoints
 from zoo.__main__ import main
 from zoo.commands.tasks.boxes import BoxReader
+from zoo.commands.tasks.photos import read_photo
 from zoo.commands.tasks.stream import unique
 from zoo.commands.tasks.task import Task
 from zoo.hands.skeleton import LEFT, RIGHT
@@ -245,6 +246,22 @@ def test_a_limit_does_not_change_the_noise_of_the_hands_that_a_resumed_run_adds(
         np.testing.assert_allclose(again[name], whole[name], atol=1e-5)
     assert sample(*words, "--resume", "--batch=3") == 2
     assert "were made with batch 64, not 3" in capsys.readouterr().err
+
+
+def test_a_resumed_run_makes_the_meshes_that_the_earlier_one_was_not_asked_for(work, blind):
+    words = ("--ckpt", blind, "--task=generate", "-n", "2", "--out=o", "--device=cpu", "--no-params", "--no-pictures")
+    assert main(["sample", *words, "--mesh=obj"]) == 0
+    whole = arrays(work)
+    assert main(["sample", *words, "--mesh=glb", "--resume"]) == 0
+    assert [path.name for path in sorted((work / "o" / "meshes").glob("*.glb"))] == ["hand_0000.glb", "hand_0001.glb"]
+    for name, vertices in arrays(work).items():
+        np.testing.assert_allclose(vertices, whole[name], atol=1e-5)
+
+
+def test_deep_grey_photographs_are_not_white(tmp_path):
+    grey = np.arange(0, 240, 8, np.uint8).reshape(5, 6)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_photo(tmp_path / "deep.png"), np.stack([grey] * 3, -1))
 
 
 def test_one_hand_that_breaks_a_batch_is_left_out_alone(work, blind, seven, monkeypatch, capsys):

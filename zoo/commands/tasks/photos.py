@@ -40,7 +40,12 @@ def read_photo(image: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(image) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+            turned = ImageOps.exif_transpose(picture)
+            if turned.mode.startswith("I;16") or (turned.mode == "I" and picture.format == "PNG"):
+                # 16 bits of grey, which Pillow would cut off at 255; older versions open such PNGs as I
+                grey = (np.asarray(turned, np.float32) / 257).round().clip(0, 255).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, -1)
+            return np.array(turned.convert("RGB"))
     except FileNotFoundError as error:
         raise ValueError(f"there is no image {image}") from error
     except DAMAGED as error:
