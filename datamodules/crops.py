@@ -74,6 +74,9 @@ def warp(image: ByteArray, affine: NDArray[np.float64], size: int) -> ByteArray:
     (a, b), (c, d) = affine[:, :2].tolist()
     shrink = int(1 / math.sqrt(abs(a * d - b * c)))
     if shrink >= 2:  # a bilinear warp alone would alias
+        if min(image.shape[:2]) < shrink:  # a strip, of which nothing would be left
+            below, beside = (max(0, shrink - length) for length in image.shape[:2])
+            image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT), np.uint8)
         height, width = image.shape[0] // shrink, image.shape[1] // shrink
         whole = image[: height * shrink, : width * shrink]
         image = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -130,6 +130,21 @@ def test_inpaint_keeps_what_is_known_and_tells_left_from_right(toy_weights, tmp_
     assert found == {"right": "right", "left": "left", "holes": "left"}
 
 
+def test_completions_of_hands_whose_names_end_in_numbers_have_files_of_their_own(toy_weights, tmp_path):
+    hand = OpenHand()
+    for name, seed in (("hand", 3), ("hand_1", 6)):
+        save_mesh(tmp_path / "in" / f"{name}.obj", posed(RIGHT, seed=seed)[0], hand.faces)
+    words = ["--task=inpaint", "--input", str(tmp_path / "in"), "--missing=index", "-n", "2", "--no-pictures"]
+    assert main(["sample", "--ckpt", toy_weights, *words, "--no-params", "--out=o", "--device=cpu"]) == 0
+    out = tmp_path / "work" / "o"
+    files = [file for entry in manifest(tmp_path)["results"] for file in entry["files"]]
+    assert len(set(files)) == len(files) == 6
+    for entry in manifest(tmp_path)["results"]:
+        with np.load(out / entry["files"][0]) as arrays:
+            for file, vertices in zip(entry["files"][1:], arrays["vertices"], strict=True):
+                np.testing.assert_allclose(load_mesh(out / file).vertices, vertices, atol=1e-6)
+
+
 @pytest.mark.parametrize("side", [LEFT, RIGHT])
 def test_inpaint_keeps_the_joints_of_a_skeleton(toy_weights, tmp_path, side, capsys):
     _, joints = posed(side)

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from toys import BlindToy, SeeingToy
 import checkpoints
 from zoo.__main__ import main
 from zoo.commands.tasks.boxes import BoxReader
+from zoo.commands.tasks.photos import read_photo
 from zoo.commands.tasks.stream import unique
 from zoo.commands.tasks.task import Task
 from zoo.hands.skeleton import LEFT, RIGHT
@@ -110,6 +112,21 @@ def test_a_bad_line_is_reported_and_the_good_one_done(work, seeing, line, said, 
     assert sorted(one["status"] for one in results(work).values()) == ["failed", "ok"]
 
 
+def test_strips_are_done_and_a_picture_too_large_is_reported(work, seeing, capsys):
+    sizes = {"flat.png": (1000, 9), "thin.png": (1, 300), "good.png": (160, 120)}
+    for name, size in sizes.items():
+        photo(work / "in" / name, size)
+    content = bytearray((work / "in" / "good.png").read_bytes())
+    content[16:24] = (40_000).to_bytes(4, "big") * 2  # of the header: width and height
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (work / "in" / "huge.png").write_bytes(bytes(content))
+    assert sample("--ckpt", seeing, "--task=reconstruct", "--input=in", "--side=left") == 1
+    assert "huge.png cannot be read as an image" in capsys.readouterr().err
+    assert {name: row["status"] for name, row in results(work).items()} == {
+        "flat": "ok", "thin": "ok", "good": "ok", "huge": "failed",
+    }  # fmt: skip
+
+
 def test_weights_without_an_image_branch_are_refused(work, blind, capsys):
     photo(work / "a.jpg")
     assert sample("--ckpt", blind, "--task=reconstruct", "--input=a.jpg", "--side=right") == 2
@@ -201,11 +218,11 @@ def test_a_killed_run_goes_on_where_it_was_and_makes_the_same_hands(work, blind,
     (work / "o" / "hands" / "h3.npz").write_bytes(b"half a file")
     solved[:] = [0, 0, 0]
     assert sample("--ckpt", blind, *seven, "--resume") == 0
-    assert solved == [0, 0, 0, 1, 2, 1]  # the damaged one, then what was never made
+    assert solved == [0, 0, 0, 2, 2, 1]  # the batch of the damaged one, for its noise, then what was never made
     assert all(path.stat().st_mtime_ns == then for path, then in times.items() if path.stem != "h3")
     again = arrays(work)
     assert sorted(again) == sorted(whole)
-    for name in set(whole) - {"h3"}:
+    for name in whole:
         np.testing.assert_allclose(again[name], whole[name], atol=1e-5)
 
 
@@ -214,6 +231,37 @@ def test_a_resumed_run_refuses_other_options(work, blind, seven, capsys):
     assert sample("--ckpt", blind, *seven, "--resume", "--seed=3") == 2
     assert "were made with seed 0, not 3" in capsys.readouterr().err
     assert sample("--ckpt", blind, *seven, "--resume", "--limit=3") == 0
+
+
+def test_a_limit_does_not_change_the_noise_of_the_hands_that_a_resumed_run_adds(work, blind, capsys):
+    words = ("--ckpt", blind, "--task=generate", "-n", "4")
+    assert sample(*words) == 0
+    whole = arrays(work)
+    assert sample(*words, "--overwrite", "--limit=2") == 0
+    assert sorted(arrays(work)) == ["hand_0000", "hand_0001"]
+    assert sample(*words, "--resume") == 0
+    again = arrays(work)
+    assert sorted(again) == sorted(whole)
+    for name in whole:
+        np.testing.assert_allclose(again[name], whole[name], atol=1e-5)
+    assert sample(*words, "--resume", "--batch=3") == 2
+    assert "were made with batch 64, not 3" in capsys.readouterr().err
+
+
+def test_a_resumed_run_makes_the_meshes_that_the_earlier_one_was_not_asked_for(work, blind):
+    words = ("--ckpt", blind, "--task=generate", "-n", "2", "--out=o", "--device=cpu", "--no-params", "--no-pictures")
+    assert main(["sample", *words, "--mesh=obj"]) == 0
+    whole = arrays(work)
+    assert main(["sample", *words, "--mesh=glb", "--resume"]) == 0
+    assert [path.name for path in sorted((work / "o" / "meshes").glob("*.glb"))] == ["hand_0000.glb", "hand_0001.glb"]
+    for name, vertices in arrays(work).items():
+        np.testing.assert_allclose(vertices, whole[name], atol=1e-5)
+
+
+def test_deep_grey_photographs_are_not_white(tmp_path):
+    grey = np.arange(0, 240, 8, np.uint8).reshape(5, 6)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_photo(tmp_path / "deep.png"), np.stack([grey] * 3, -1))
 
 
 def test_one_hand_that_breaks_a_batch_is_left_out_alone(work, blind, seven, monkeypatch, capsys):

@@ -86,6 +86,13 @@ def test_a_prompt_for_each_mesh_is_as_good_as_one_at_a_time(painter_weights, fol
     assert abs(off).max() <= 1
 
 
+def test_overwrite_does_not_delete_what_is_read(painter_weights, folder, tmp_path, capsys):
+    (folder / "manifest.json").write_text("{}")  # the folder of an earlier run
+    assert sample(painter_weights, folder, "--mesh", folder / "a.png", "--prompt", "A hand.", "--overwrite") == 2
+    assert "--overwrite would delete" in capsys.readouterr().err
+    assert (folder / "a.png").is_file()
+
+
 def test_a_bad_file_is_told_at_the_end_and_the_others_are_made(painter_weights, folder, tmp_path, capsys):
     (folder / "broken.png").write_bytes(b"no picture")
     Image.new("RGB", (40, 40)).save(folder / "empty.png")

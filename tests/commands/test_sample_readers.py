@@ -3,11 +3,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from sample_files import HIDDEN, coco, keypoints, photo, posed
+from sample_files import HAND, HIDDEN, coco, keypoints, photo, posed
 
+from zoo.commands.tasks.boxes import BoxReader
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.commands.tasks.coco import read_coco
 from zoo.commands.tasks.keypoints import Reader, without
+from zoo.commands.tasks.meshes import PartReader
 from zoo.hands.camera import project
 from zoo.hands.skeleton import LEFT, RIGHT
 
@@ -40,6 +42,18 @@ def test_one_bad_annotation_leaves_the_others_alone(tmp_path):
     found = list(Reader().read(coco(tmp_path / "a.json", short, good, unseen)))
     assert [type(one) for one in found] == [Unreadable, Case, Unreadable]
     assert "21 triples" in found[0].reason
+
+
+def test_photographs_of_a_coco_file_may_lie_in_folders_but_not_outside(tmp_path):
+    hand = {**HIDDEN, "righthand_valid": True, "righthand_kpts": keypoints()}
+    images = tmp_path / "images"
+    for place in ("images/a/photo.jpg", "images/photo.jpg", "photo.jpg"):
+        photo(tmp_path / place)
+    expected = {"a/photo.jpg": "a/photo.jpg", "b/photo.jpg": "photo.jpg", "../photo.jpg": "photo.jpg"}
+    expected[str(tmp_path / "photo.jpg")] = "photo.jpg"
+    for named, found in expected.items():
+        (case,) = Reader(images).read(coco(tmp_path / "a.json", hand, file_name=named))
+        assert case.image == images / found
 
 
 def test_boxes_of_a_coco_file_are_read_as_boxes(tmp_path):
@@ -92,6 +106,26 @@ def test_plain_arrays_are_read_from_every_format(tmp_path, suffix):
     np.testing.assert_allclose(case.pixels[case.seen], points[case.seen][:, :2], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["confidence", "scores", "keypoints_valid"])
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_confidences_beside_the_points_are_theirs(tmp_path, name, suffix):
+    points, sure = POINTS[:, :2].copy(), np.ones(21)
+    points[4], sure[4] = 0, 0
+    for numbers in (sure, sure[:20]):
+        file = tmp_path / f"a{suffix}"
+        if suffix == ".npz":
+            np.savez(file, keypoints=points, side=np.array("left"), **{name: numbers})
+        else:
+            content = {"keypoints": points.tolist(), "side": "left", name: numbers.tolist()}
+            file.write_text(json.dumps(content))
+        if len(numbers) == 21:
+            (case,) = Reader().read(file)
+            assert np.flatnonzero(~case.seen).tolist() == [4]
+        else:
+            with pytest.raises(ValueError, match=f"its {name} has 20 numbers for 21 joints"):
+                list(Reader().read(file))
+
+
 def test_several_hands_in_one_array_are_several_hands(tmp_path):
     np.save(tmp_path / "a.npy", np.stack([POINTS, POINTS]))
     assert [case.name for case in Reader(side=LEFT).read(tmp_path / "a.npy")] == ["a_0", "a_1"]
@@ -100,6 +134,15 @@ def test_several_hands_in_one_array_are_several_hands(tmp_path):
 def test_an_array_needs_a_side(tmp_path):
     (found,) = Reader().read(write(tmp_path / "a.npy", POINTS))
     assert "--side" in found.reason
+
+
+def test_the_side_that_a_file_states_stands(tmp_path):
+    for suffix in (".npz", ".json"):
+        assert [case.side for case in Reader(side=LEFT).read(write(tmp_path / f"a{suffix}", POINTS))] == [RIGHT]
+    (tmp_path / "b.json").write_text(json.dumps({"landmarks": [LANDMARKS], "handedness": "Left"}))
+    assert [case.side for case in Reader(side=RIGHT, size=(120, 160)).read(tmp_path / "b.json")] == [LEFT]
+    (tmp_path / "c.csv").write_text("a.jpg,1,2,30,40,left\nb.jpg,1,2,30,40\n")
+    assert [case.side for case in BoxReader(side=RIGHT).read(tmp_path / "c.csv")] == [LEFT, RIGHT]
 
 
 def test_the_picture_beside_the_keypoints_is_theirs(tmp_path):
@@ -182,12 +225,53 @@ def test_garbage_is_refused_in_a_sentence(tmp_path, kind):
     assert len(str(caught.value)) > 20
 
 
+@pytest.mark.parametrize("odd", [{"width": None, "height": 3}, {"width": 0, "height": 3}, {"K": {}}, {"K": [["x"]]}])
+def test_an_odd_file_leaves_the_others_alone_and_is_refused_alone(tmp_path, odd):
+    (tmp_path / "a.json").write_text(json.dumps({"keypoints": POINTS.tolist(), "side": "left", **odd}))
+    write(tmp_path / "b.json", POINTS)
+    bad, good = Reader().read(tmp_path)
+    assert (type(bad), type(good)) == (Unreadable, Case)
+    with pytest.raises(ValueError, match="its "):
+        list(Reader().read(tmp_path / "a.json"))
+
+
+def test_a_damaged_archive_leaves_the_others_alone(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", keypoints=POINTS, vertices=POINTS)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    for start in range(60, len(content) - 200, 40):
+        content[start : start + 4] = b"\xff" * 4
+    (tmp_path / "a.npz").write_bytes(bytes(content))
+    points = POINTS.copy()
+    points[3] = np.nan
+    write(tmp_path / "b.npy", points)
+    for reader in (Reader(side=LEFT), PartReader(HAND, side=LEFT, unit="mm")):
+        assert [one.name for one in reader.read(tmp_path)] == ["a.npz", "b"]
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".txt", ".csv"])
 def test_truncated_and_binary_files_are_refused_in_a_sentence(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"\x93NUMPY\x01\x00v\x00{'desc\xff\xfe")
     with pytest.raises(ValueError, match=r"cannot be read|is not"):
         list(Reader(side=RIGHT).read(path))
+
+
+def test_the_mark_that_spreadsheets_write_first_is_no_header(tmp_path):
+    for name in ("a.csv", "a.json"):
+        path = write(tmp_path / name, POINTS)
+        text = path.read_text().removeprefix("x,y,confidence\n")
+        path.write_text(text, "utf-8-sig")
+        (case,) = Reader(side=RIGHT).read(path)
+        np.testing.assert_allclose(case.pixels[case.seen], POINTS[case.seen][:, :2], rtol=1e-5)
+    (tmp_path / "two.csv").write_text(
+        "\n".join(",".join(map(str, row)) for row in POINTS.reshape(1, 63).repeat(2, 0)), "utf-8-sig"
+    )
+    assert len(list(Reader(side=RIGHT).read(tmp_path / "two.csv"))) == 2
+    (tmp_path / "two.csv").write_text("1,2,x\n" + "1,2,3\n" * 21)
+    with pytest.raises(ValueError, match="could not convert"):
+        list(Reader(side=RIGHT).read(tmp_path / "two.csv"))
+    (tmp_path / "list.csv").write_text("file,x,y,w,h,side\nimage,1,2,30,40,left\n", "utf-8-sig")
+    assert [case.box for case in BoxReader().read(tmp_path / "list.csv")] == [(1, 2, 30, 40)]
 
 
 def test_nothing_but_nan_is_no_hand(tmp_path):

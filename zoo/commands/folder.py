@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.registry import UsageError
@@ -27,13 +28,20 @@ def choose(out: str | None, name: str) -> Path:
     return path
 
 
-def claim(folder: Path, overwrite: bool = False, resumed_from: Path | None = None) -> Path:
+def claim(
+    folder: Path, overwrite: bool = False, resumed_from: Path | None = None, inputs: Iterable[Path | str] = ()
+) -> Path:
     """Makes the folder, and refuses one that holds something already.
 
     Args:
         folder: Where the run will write.
         overwrite: Empty the folder first.
         resumed_from: A checkpoint; when it lies in the folder, the run goes on there.
+        inputs: What the run reads, which emptying the folder must not delete.
+
+    Raises:
+        UsageError: The folder is a file, or holds an input and would be emptied.
+        FileExistsError: It holds something else, and may not be emptied.
     """
     resumes = resumed_from is not None and folder.resolve() in [resumed_from.resolve(), *resumed_from.resolve().parents]
     if folder.exists() and not folder.is_dir():
@@ -49,6 +57,12 @@ def claim(folder: Path, overwrite: bool = False, resumed_from: Path | None = Non
                 f"--out {folder} does not look like the folder of a run, so --overwrite will not empty it. "
                 "Give another folder."
             )
+        for path in inputs:
+            if _lies_in(path, folder):
+                raise UsageError(
+                    f"--overwrite would delete {path}, which this run reads, for it lies in --out {folder}. Give "
+                    "another folder with --out, or move what is read out of it."
+                )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ[_INHERITED] = str(folder)
@@ -62,6 +76,13 @@ def abandon() -> None:
         folder = _claimed.pop()
         if folder.is_dir() and [path.name for path in folder.iterdir()] == ["config.yaml"]:
             shutil.rmtree(folder)
+
+
+def _lies_in(path: Path | str, folder: Path) -> bool:
+    """Whether a path, or what it links to, is the folder or in it."""
+    places = (os.path.abspath(path), os.path.realpath(path))
+    wholes = (os.path.abspath(folder), os.path.realpath(folder))
+    return any(Path(place).is_relative_to(whole) for place in places for whole in wholes)
 
 
 def _is_ours(folder: Path) -> bool:

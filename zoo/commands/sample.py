@@ -1,11 +1,13 @@
 """`sample`: the four tasks of one model. Hands from noise, from parts of hands, from images, and from keypoints."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.commands import folder
 from zoo.commands.chosen import digest, newest, say_stopped
+from zoo.commands.errors import explain
 from zoo.commands.manifest import options_of
 from zoo.commands.own import ByWords, Command
 from zoo.commands.tasks.case import Case, Unreadable, side_of
@@ -77,18 +79,19 @@ def sample(
         unit: Of the input's coordinates: m, cm or mm.
         box: x,y,w,h in pixels of the box of the hand's joints in every image; without it and a list, an image is taken
             as the crop of one hand.
-        side: left or right, where the input does not say.
+        side: left or right, where the input does not say; what it says of a hand stands.
         size: WIDTHxHEIGHT of the images, where neither the input nor an image tells.
         min_confidence: Keypoints up to this are missing; without, 0 for annotations and 0.2 for detections.
         steps: Sampling steps, when not those of the model; generate takes at least 50 unless told.
         focal: Focal length in pixels where the file knows none; without it, 1.2 times the larger image side.
         margin: Side of the crop over that of the keypoints' box; the model was trained with 1.5 unless you changed it.
         upright: Turn crops around keypoints so that the hand points up before sampling, and back afterwards.
-        limit: Only the first so many hands.
+        limit: Only the first so many hands; the batch of the last is sampled whole, so that --resume without a limit
+            goes on with the same noise.
         mesh: Formats of the meshes: obj, ply, glb, npz or none; a list for several.
         params: Fit MANO's parameters to every mesh.
         pictures: Draw sheets, and overlays on the photographs.
-        batch: Hands at once; 64 over n without.
+        batch: Hands at once; 64 over n without. Their noise depends on it, so --resume wants the same.
         device: auto, cpu or cuda.
         seed: Of the noise.
         out: Folder for the results. Default: runs/sample-MODEL/TIME.
@@ -130,21 +133,34 @@ def sample(
 
     formats = [kind for kind in ([mesh] if isinstance(mesh, str) else mesh) if kind != "none"]
     target = folder.choose(out, f"sample-{model}")
-    options = options_of(words) | {"n": count}
+    rows = batch or max(1, ROWS // doing.n)
+    options = options_of(words) | {"n": count, "batch": rows}
     header = {"checkpoint": {"path": str(source), "sha256": digest(source)}, "options": options}
-    store = Store(target, method.hand.faces, formats, header, overwrite, resume)
+    inputs = _read_from(items, source, input, images, mask)
+    store = Store(target, method.hand.faces, formats, header, overwrite, resume, inputs)
     try:
         with stoppable():
-            rows = batch or max(1, ROWS // doing.n)
-            run(doing, items[:limit], store, seed=seed, rows=rows, parameters=params, resume=resume)
-            store.write_manifest("done", _draw(store, task, pictures))
+            run(doing, items, store, seed=seed, rows=rows, parameters=params, resume=resume, limit=limit)
+            store.write_manifest("running")  # all hands are there, whatever becomes of their pictures
+            undrawn = _draw(store, task, pictures)
+            store.write_manifest("done")
     except Stopped as stop:
         store.write_manifest("stopped")
         say_stopped(len(store.records), len(items[:limit]), "hands", target)
         return 128 + stop.number
     from zoo.commands.tasks.summary import summary
 
-    return summary(store)
+    code = summary(store)
+    if undrawn:
+        print(undrawn, file=sys.stderr)
+    return 1 if undrawn else code
+
+
+def _read_from(items: Sequence[Case | Unreadable], *named: Path | None) -> list[Path]:
+    """All files and folders that a run reads."""
+    cases = [item for item in items if isinstance(item, Case)]
+    found = {*named, *(case.image for case in cases), *(case.source for case in cases)}
+    return sorted(path for path in found if path is not None)
 
 
 def _hands(task: str, path: Path, hand: "HandModel | None", reading: dict[str, Any]) -> list[Case | Unreadable]:
@@ -192,13 +208,21 @@ def _task(
     return Fit(method, n, guide, noise=noise / 100, what=given, margin=margin, focal=focal, upright=upright)
 
 
-def _draw(store: Any, task: str, pictures: bool) -> list[str]:
-    """What joins the hands: one file of all new ones, and pictures."""
+def _draw(store: Any, task: str, pictures: bool) -> str | None:
+    """What joins the hands: one file of all new ones, and pictures; what to say when it cannot be made."""
     from zoo.commands.tasks.pictures import draw_all, save_grid
 
-    if task == "generate" and store.records:
-        save_grid(store)
-    return draw_all(store, task) if pictures else []
+    try:
+        if task == "generate" and store.records:
+            save_grid(store)
+        if pictures:
+            draw_all(store, task)
+    except Exception as error:  # whatever it is, the hands are made
+        why = explain(error)[0].rstrip(".")
+        return (
+            f"The hands are whole, but not all of their pictures could be made: {why}. Leave them with --no-pictures."
+        )
+    return None
 
 
 def _preferred(model: str, task: str, given: str) -> list[str]:

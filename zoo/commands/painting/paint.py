@@ -115,7 +115,9 @@ def paint(
     own = list(range(seed, seed + n)) if seeds is None else seeds
 
     target = folder.choose(out, f"sample-{model}")
-    store = PictureStore(target, {**painter.described(), "options": options_of(words)}, overwrite, resume)
+    header = {**painter.described(), "options": options_of(words)}
+    inputs = [*(mesh or []), str(painter.source), *(word for word in (prompt, base) if word is not None)]
+    store = PictureStore(target, header, overwrite, resume, inputs)
     total = len(own) * len(branches) * sum(not row.reason for row in wanted)
     try:
         with stoppable():

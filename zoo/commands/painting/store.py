@@ -3,7 +3,7 @@
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,17 @@ class PictureStore:
             resumed.
         overwrite: Empty the folder first.
         resume: Keep the pictures that are there.
+        inputs: What the run reads, which emptying the folder must not delete.
     """
 
-    def __init__(self, folder: Path, header: dict[str, Any], overwrite: bool = False, resume: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: dict[str, Any],
+        overwrite: bool = False,
+        resume: bool = False,
+        inputs: Iterable[Path | str] = (),
+    ) -> None:
         self.folder, self.header = folder, json.loads(json.dumps(header))
         self.records: list[Record] = []
         self.failures: dict[str, str] = {}
@@ -43,7 +51,7 @@ class PictureStore:
         if resume and (folder / "manifest.json").is_file():
             same_run(folder, self.header, "pictures", FREE)
         else:
-            claim(folder, overwrite)
+            claim(folder, overwrite, inputs=inputs)
         self.write_manifest("running")
 
     def earlier(self, record: Record) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from zoo.commands.tasks.case import Floats
 from zoo.commands.tasks.coco import load_json
 
 SUFFIXES = (".npy", ".npz", ".txt", ".csv", ".json")
+# What reading a damaged file may raise; RuntimeError where its archive is encrypted or packed in an unknown way.
+DAMAGED = (ValueError, TypeError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 KEYS = ("keypoints", "joints2d", "keypoints2d", "pixels", "joints", "joints3d", "skeleton", "xyz", "points")
 
 
@@ -33,7 +36,9 @@ def read_table(file: Path) -> Table:
     try:
         array, extras = _content(file)
         array = np.asarray(array, np.float32)
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except FileNotFoundError:
+        raise
+    except DAMAGED as error:
         why = "it is damaged, or holds objects, which are never unpickled" if "pickle" in str(error) else error
         raise ValueError(f"{file} cannot be read as an array of numbers ({why}). Is it whole?") from error
     return Table(_skeletons(file, array), extras)
@@ -57,7 +62,7 @@ def _content(file: Path) -> tuple[Any, dict[str, Any]]:
             return _pick({key: arrays[key] for key in arrays.files})
     if suffix == ".json":
         return _pick(load_json(file))
-    return _lines(file.read_text()), {}
+    return _lines(file.read_text("utf-8-sig")), {}
 
 
 def _pick(content: Any) -> tuple[Any, dict[str, Any]]:
@@ -82,11 +87,20 @@ def _lines(text: str) -> NDArray[np.float64]:
         try:
             rows.append([float(field) if field else float("nan") for field in fields])
         except ValueError:
-            if rows or number > 0:
+            if rows or number > 0 or any(is_number(field) for field in fields):
                 raise
     if len({len(row) for row in rows}) > 1:
         raise ValueError("its lines have different numbers of values")
     return np.array(rows)
+
+
+def is_number(text: str) -> bool:
+    """Whether a field of a line is a number; a line that has one is no header."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _skeletons(file: Path, array: Floats) -> Floats:

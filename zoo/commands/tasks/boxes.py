@@ -2,11 +2,13 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.commands.tasks.arrays import is_number
 from zoo.commands.tasks.case import Box, Case, Unreadable, side_of
 from zoo.commands.tasks.coco import is_coco, load_json, read_coco, said
 from zoo.commands.tasks.photos import PICTURES, images_in
@@ -21,7 +23,7 @@ class BoxReader:
 
     Args:
         images: Folder of the images that a list names; None is the list's own.
-        side: Of hands whose list does not say, and of all where it is given.
+        side: Of hands whose list does not say.
         box: The same box for every image, or None for its list's, or the whole image.
     """
 
@@ -38,9 +40,9 @@ class BoxReader:
                     f"--input {path} holds no image ({', '.join(PICTURES)}). Give a folder of images, a list of boxes "
                     "or a COCO-WholeBody file."
                 )
-            names = [file.stem for file in files]
-            for file, stem in zip(files, names, strict=True):
-                yield self._image(file, stem if names.count(stem) == 1 else file.name.replace(".", "_"))
+            stems = Counter(file.stem for file in files)
+            for file in files:
+                yield self._image(file, file.stem if stems[file.stem] == 1 else file.name.replace(".", "_"))
         elif not path.is_file():
             raise FileNotFoundError(f"--input {path} does not exist. Give an image, a folder of images or a list.")
         elif path.suffix.lower() in PICTURES:
@@ -80,9 +82,10 @@ class BoxReader:
         file = next((str(row[key]) for key in NAMES if row.get(key)), None)
         if file is None:
             raise ValueError(f"it names no file; the columns are {', '.join(COLUMNS)}")
-        side = self.side if self.side is not None else side_of(row.get("side"))
+        stated = side_of(row.get("side"))
+        side = self.side if stated is None else stated
         if side is None:
-            raise ValueError(f"its side is {row.get('side')!r}; it must be left or right, or give --side for all")
+            raise ValueError(f"its side is {row.get('side')!r}; it must be left or right, or give --side")
         corner = [row.get(key) for key in ("x", "y", "w", "h")] if "x" in row else row.get("box", row.get("bbox"))
         told = [] if corner is None else [value for value in corner if value not in (None, "")]
         if told and len(told) != 4:
@@ -138,10 +141,11 @@ def _rows_of(content: Any, path: Path) -> list[dict[str, Any]]:
 
 def _csv(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = [row for row in csv.reader(path.read_text().splitlines(), skipinitialspace=True) if row]
+        lines = [row for row in csv.reader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True) if row]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} is not a text file of comma-separated values ({error}).") from error
     header: tuple[str, ...] = COLUMNS
-    if lines and any(field.strip().lower() in NAMES for field in lines[0]):
+    named = bool(lines) and any(field.strip().lower() in NAMES for field in lines[0])
+    if named and not any(is_number(field) for field in lines[0]):
         header = tuple(field.strip().lower() for field in lines.pop(0))
     return [dict(zip(header, [field.strip() for field in row], strict=False)) for row in lines]

@@ -65,7 +65,7 @@ def _hand(
     least: float,
 ) -> Case:
     size = (int(picture["height"]), int(picture["width"])) if "height" in picture and "width" in picture else None
-    image = images / Path(picture["file_name"]).name if images is not None and "file_name" in picture else None
+    image = _image(images, Path(picture["file_name"])) if images is not None and "file_name" in picture else None
     if part == "boxes":
         box = [float(number) for number in annotation[f"{side}hand_box"]]
         if len(box) != 4:
@@ -88,10 +88,16 @@ def _hand(
     )
 
 
+def _image(images: Path, named: Path) -> Path:
+    """A photograph: where the file says, or else of that name; never outside of the folder."""
+    inside = not named.is_absolute() and ".." not in named.parts
+    return images / named if inside and (images / named).is_file() else images / named.name
+
+
 def load_json(file: Path) -> Any:
     """Parsed JSON, or a `ValueError` that names the file."""
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text("utf-8-sig"))  # Windows writes a mark first
     except ValueError as error:  # also bytes that are no text
         raise ValueError(f"{file} is not JSON ({error}). Is it whole?") from error
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.commands.tasks.boxes import box_problem
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.commands.tasks.crops import Crops, What, crop, put_back
-from zoo.commands.tasks.photos import read_photo, size_of
+from zoo.commands.tasks.photos import LARGEST, read_photo, size_of
 from zoo.commands.tasks.task import Outcome, Task
 from zoo.guidance import AlignedGradient, JointsAt, Operator, PixelsAt
 from zoo.hands.camera import project
@@ -154,12 +154,12 @@ class Fit(Task):
         return self.image_side is not None and self.what in ("auto", "image", "all") and case.image is not None
 
     def _size(self, case: Case) -> tuple[int, int]:
-        """Height and width of the image: said by the file, or by the image, or guessed from camera or keypoints."""
+        """Height and width of the image: said by the file, or by the image, or guessed from camera or keypoints.
+
+        A guess lies between 1 and `LARGEST`, however far outside the camera's centre or a stray keypoint lies.
+        """
         if case.image is not None and case.image.is_file():
-            try:
-                found = size_of(case.image)
-            except OSError as error:
-                raise ValueError(f"{case.image} cannot be read as an image ({error})") from error
+            found = size_of(case.image)
             if case.size not in (None, found):
                 height, width = case.size or found
                 raise ValueError(
@@ -170,11 +170,12 @@ class Fit(Task):
         if case.size is not None:
             return case.size
         if case.intrinsics is not None:
-            return round(2 * float(case.intrinsics[1, 2]) + 1), round(2 * float(case.intrinsics[0, 2]) + 1)
+            width, height = (2 * case.intrinsics[:2, 2] + 1).clip(1, LARGEST).round().astype(int).tolist()
+            return height, width
         if case.image is not None:
             raise ValueError(f"there is no image {case.image}")
-        right, bottom = case.pixels[case.seen].max(0)
-        return max(int(bottom), 0) + 2, max(int(right), 0) + 2
+        right, bottom = (case.pixels[case.seen].max(0).clip(0) + 2).clip(1, LARGEST).astype(int).tolist()
+        return bottom, right
 
     def _check(self, case: Case, size: tuple[int, int]) -> None:
         """Raises with the reason why a hand cannot be made."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.commands.tasks.arrays import SUFFIXES, Table, read_table, table_of
 from zoo.commands.tasks.case import Case, Floats, Unreadable, finger_joints, side_of
-from zoo.commands.tasks.coco import is_coco, load_json, read_coco
+from zoo.commands.tasks.coco import is_coco, load_json, read_coco, said
 from zoo.commands.tasks.freihand import SPLITS, is_freihand, read_freihand
 from zoo.commands.tasks.landmarks import is_landmarks, read_landmarks
 from zoo.commands.tasks.photos import PICTURES, image_beside, size_of
@@ -23,7 +23,7 @@ class Reader:
 
     Args:
         images: Folder of the photographs, or None.
-        side: Of hands whose file does not say, and of all where it is given; None where it is not.
+        side: Of hands whose file does not say; None where it is not given.
         size: Height and width of the images, where no file tells.
         least: Keypoints with a confidence up to this do not count; None is 0.2 for detectors' and 0 for labels.
     """
@@ -50,8 +50,8 @@ class Reader:
             for file in files:
                 try:
                     yield from self._file(file, f"{file.stem}_")
-                except (ValueError, OSError) as error:
-                    yield Unreadable(file.name, str(error))
+                except Exception as error:  # an odd file can raise nearly anything, and the others are to be read
+                    yield Unreadable(file.name, said(error))
         elif path.is_file():
             yield from self._file(path, "")
         else:
@@ -78,16 +78,17 @@ class Reader:
 
     def _table(self, file: Path, table: Table) -> Iterator[Case | Unreadable]:
         extras = table.extras
-        side = self.side if self.side is not None else side_of(extras.get("side"))
+        told = side_of(extras.get("side"))
+        side = self.side if told is None else told
         camera = _camera(extras.get("intrinsics", extras.get("K")))
+        confidences = _confidences(table)
         for number, points in enumerate(table.points):
             name = file.stem if len(table.points) == 1 else f"{file.stem}_{number}"
             if side is None:
                 yield Unreadable(name, "nothing says which hand it is; give --side right or --side left")
                 continue
-            confidence = points[:, 2] if points.shape[1] == 3 else np.ones(21, np.float32)
             image = self._image(file, extras.get("image"))
-            yield self._case(name, side, points[:, :2], confidence, file, image, self._size(extras), camera)
+            yield self._case(name, side, points[:, :2], confidences[number], file, image, self._size(extras), camera)
 
     def _landmarks(self, file: Path, content: Any) -> Iterator[Case | Unreadable]:
         extras = content if isinstance(content, dict) else {}
@@ -101,7 +102,7 @@ class Reader:
             )
         for number, hand in enumerate(read_landmarks(content)):
             name = f"{file.stem}_{number}"
-            side = hand.side if self.side is None else self.side
+            side = self.side if hand.side is None else hand.side
             if side is None:
                 yield Unreadable(name, "nothing says which hand it is; give --side right or --side left")
                 continue
@@ -147,14 +148,41 @@ class Reader:
     def _size(self, extras: dict[str, Any]) -> tuple[int, int] | None:
         for width, height in (("width", "height"), ("image_width", "image_height"), ("imageWidth", "imageHeight")):
             if width in extras and height in extras:
-                return int(extras[height]), int(extras[width])
+                try:
+                    size = int(extras[height]), int(extras[width])
+                except (ValueError, TypeError, OverflowError) as error:
+                    raise ValueError(f"its {width} and {height} are no numbers of pixels ({error})") from error
+                if min(size) < 1:
+                    raise ValueError(
+                        f"its {width} and {height} are {size[1]} and {size[0]}; they must be pixels from 1"
+                    )
+                return size
         return self.size
+
+
+def _confidences(table: Table) -> Floats:
+    """(n, 21) of the third column, or of arrays beside the points; 1 where the file has neither."""
+    count = len(table.points)
+    found = table.points[..., 2] if table.points.shape[2] == 3 else np.ones((count, 21), np.float32)
+    beside = [name for name in ("confidence", "scores") if name in table.extras and table.points.shape[2] == 2][:1]
+    for name in [*beside, *(["keypoints_valid"] if "keypoints_valid" in table.extras else [])]:
+        try:
+            values = np.asarray(table.extras[name], np.float32)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"its {name} holds more than numbers ({error}); give one for each joint") from error
+        if values.size != 21 * count:
+            raise ValueError(f"its {name} has {values.size} numbers for {21 * count} joints; give one for each joint")
+        found = found * values.reshape(count, 21)
+    return np.asarray(found, np.float32)
 
 
 def _camera(value: Any) -> Floats | None:
     if value is None:
         return None
-    camera = np.asarray(value, np.float32)
+    try:
+        camera = np.asarray(value, np.float32)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"its camera (intrinsics or K) is no matrix of numbers ({error}); give 3x3 pixels") from error
     if camera.shape != (3, 3) or not np.isfinite(camera).all() or camera[0, 0] <= 0 or camera[1, 1] <= 0:
         raise ValueError(f"its camera (intrinsics or K) is {camera.shape}; it must be a (3, 3) matrix of pixels")
     return camera

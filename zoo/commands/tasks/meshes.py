@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.commands.tasks.align import UNITS, mesh_pose, order_problem, side_name, size_problem, skeleton_pose
-from zoo.commands.tasks.arrays import SUFFIXES, read_table
+from zoo.commands.tasks.arrays import DAMAGED, SUFFIXES, read_table
 from zoo.commands.tasks.case import Bools, Case, Floats, Unreadable, finger_joints, side_of
+from zoo.commands.tasks.coco import said
 from zoo.hands.meshfile import load_mesh
 from zoo.hands.model import HandModel
 from zoo.hands.skeleton import LEFT, MANO_JOINTS, RIGHT, WRIST
@@ -29,7 +30,7 @@ class PartReader:
         hand: Whose topology meshes must have.
         missing: Fingers to leave out and make anew.
         mask: (778,) vertices to leave out and make anew.
-        side: Of all hands; None is what meshes look like.
+        side: Of meshes, and of skeletons whose file does not say; None is what meshes look like.
         unit: Of the files' coordinates: m, cm or mm.
     """
 
@@ -48,8 +49,8 @@ class PartReader:
             for file in files:
                 try:
                     yield from self._file(file)
-                except (ValueError, OSError) as error:
-                    yield Unreadable(file.name, str(error))
+                except Exception as error:  # an odd file can raise nearly anything, and the others are to be read
+                    yield Unreadable(file.name, said(error))
         elif path.is_file():
             yield from self._file(path)
         else:
@@ -111,7 +112,7 @@ class PartReader:
     def _skeleton(self, name: str, points: Floats, told: int | None, file: Path) -> Case:
         if self.mask is not None:
             raise ValueError("--mask names vertices, and this is a skeleton; give --missing, or NaN for joints")
-        side = self.side if self.side is not None else told
+        side = self.side if told is None else told
         if side is None:
             raise ValueError("nothing says which hand it is; give --side right or --side left")
         known = np.asarray(np.isfinite(points).all(1)) & ~finger_joints(list(self.missing))
@@ -202,7 +203,7 @@ def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (*DAMAGED, AttributeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{file} cannot be read as .npz ({error}). Is it whole?") from error

@@ -11,13 +11,24 @@ from PIL import Image, ImageOps
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
+LARGEST = (
+    12_000  # pixels, of a side that is guessed or drawn without its photograph; the largest cameras' is about that
+)
+DAMAGED = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what opening a file may raise
 
 
 def size_of(image: Path) -> tuple[int, int]:
-    """Height and width as shown, without reading the pixels."""
-    with Image.open(image) as picture:
-        sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
-        return (picture.width, picture.height) if sideways else (picture.height, picture.width)
+    """Height and width as shown, without reading the pixels.
+
+    Raises:
+        ValueError: when it is no image, or too large a one.
+    """
+    try:
+        with Image.open(image) as picture:
+            sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
+            return (picture.width, picture.height) if sideways else (picture.height, picture.width)
+    except DAMAGED as error:
+        raise ValueError(f"{image} cannot be read as an image ({error})") from error
 
 
 @lru_cache(maxsize=2)  # hands of one photograph come one after the other
@@ -29,10 +40,15 @@ def read_photo(image: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(image) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+            turned = ImageOps.exif_transpose(picture)
+            if turned.mode.startswith("I;16") or (turned.mode == "I" and picture.format == "PNG"):
+                # 16 bits of grey, which Pillow would cut off at 255; older versions open such PNGs as I
+                grey = (np.asarray(turned, np.float32) / 257).round().clip(0, 255).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, -1)
+            return np.array(turned.convert("RGB"))
     except FileNotFoundError as error:
         raise ValueError(f"there is no image {image}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{image} cannot be read as an image ({error})") from error
 
 

@@ -1,5 +1,6 @@
 """Pictures of what was made: sheets, completions, and overlays on the photographs."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from zoo.commands.tasks.photos import read_photo
+from zoo.commands.tasks.photos import LARGEST, read_photo
 from zoo.commands.tasks.store import KNOWN, Record, Store, paint
 from zoo.commands.tasks.stream import bar
 from zoo.hands.camera import apply_affine, crop_affine, square_box
@@ -27,26 +28,25 @@ BOX = (255, 214, 10)
 Arrays = dict[str, NDArray[Any]]
 
 
-def draw_all(store: Store, task: str) -> list[str]:
-    """All pictures of a task; their names."""
+def draw_all(store: Store, task: str) -> None:
+    """All pictures of a task."""
     records = list(store.records.values())
     if not records:
-        return []
-    if task == "generate":
-        return [store.save_picture("hands.png", _new_hands(store, records))]
-    if task == "inpaint":
-        return [store.save_picture("hands.png", _completions(store, records))]
-    pictures = [store.save_picture("hands.png", _crops(store, records))]
+        return
+    if task != "fit" and task != "reconstruct":
+        make = _new_hands if task == "generate" else _completions
+        store.save_picture("hands.png", make(store, records))
+        return
+    store.save_picture("hands.png", _crops(store, records))
     by_image: dict[str, list[Record]] = {}
     for record in records:
         if "image" in record and Path(record["image"]).is_file():
             by_image.setdefault(record["image"], []).append(record)
+    stems = Counter(Path(image).stem for image in by_image)
     for group in bar(list(by_image.values()), "overlays"):
         stem = Path(group[0]["image"]).stem
-        unlike = sum(Path(image).stem == stem for image in by_image) > 1
-        name = f"overlays/{group[0]['name'] if len(group) == 1 or unlike else stem}.png"
-        pictures.append(store.save_picture(name, _overlay(store, group)))
-    return pictures
+        name = f"overlays/{group[0]['name'] if len(group) == 1 or stems[stem] > 1 else stem}.png"
+        store.save_picture(name, _overlay(store, group))
 
 
 def save_grid(store: Store) -> None:
@@ -185,7 +185,7 @@ def _photo(record: Record, arrays: Arrays) -> Tensor:
     try:
         pixels = read_photo(Path(record.get("image", "")))
     except (ValueError, OSError):
-        pixels = np.full((*arrays["image_size"].tolist(), 3), GREY, np.uint8)
+        pixels = np.full((*arrays["image_size"].clip(1, LARGEST).tolist(), 3), GREY, np.uint8)
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

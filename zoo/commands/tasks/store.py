@@ -4,7 +4,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from zoo.hands.skeleton import LEFT, RIGHT
 from zoo.shapes import Betas, Faces, Float, Rotations, Translation
 
 KNOWN, MADE = (0.56, 0.66, 0.78), (0.93, 0.62, 0.40)  # colours of what was given and of what was completed
-FREE = ("limit", "batch", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
+FREE = ("limit", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
 # What the npz files hold; n hypotheses, best first.
 ARRAYS = {
     "vertices, joints": "(n, 778, 3) and (n, 21, 3) metres; of left hands left ones; in the camera frame of the image, "
@@ -65,6 +65,7 @@ class Store:
         header: What the manifest says besides the results; `options` and `checkpoint` must be those of the run that is
             resumed.
         overwrite: Empty the folder first.
+        inputs: What the run reads, which that must not delete.
         resume: Keep the hands that are there.
     """
 
@@ -76,17 +77,19 @@ class Store:
         header: dict[str, Any],
         overwrite: bool = False,
         resume: bool = False,
+        inputs: Iterable[Path | str] = (),
     ) -> None:
         self.folder, self.formats, self.header = folder, formats, header
         self.faces = {RIGHT: faces.cpu(), LEFT: faces.cpu()[:, [0, 2, 1]]}  # a mirrored mesh keeps its outside outside
         self.records: dict[str, Record] = {}
         self.failures: dict[str, str] = {}
         self.extra: list[str] = []
+        self.pictures: list[str] = []
         self.began = time.time()
         if resume and (folder / "manifest.json").is_file():
             same_run(folder, header, "hands", FREE)
         else:
-            claim(folder, overwrite)
+            claim(folder, overwrite, inputs=inputs)
         self.write_manifest("running")
 
     def earlier(self, name: str) -> bool:
@@ -99,6 +102,8 @@ class Store:
             return False
         if not all((self.folder / made).is_file() for made in record["files"]):
             return False
+        if not {f".{suffix}" for suffix in self.formats} <= {Path(made).suffix for made in record["files"][1:]}:
+            return False  # the meshes of this run may be of other formats
         self.records[name] = record
         return True
 
@@ -162,7 +167,8 @@ class Store:
         case, names = outcome.case, [outcome.case.name]
         colors = None
         if case.known is not None:
-            names += [f"{case.name}_{number}" for number in range(1, len(outcome.vertices))]
+            # names of hands hold no "+", so a second completion is never another hand's first
+            names += [f"{case.name}+{number}" for number in range(1, len(outcome.vertices))]
             colors = paint(case.known).float()
         made = []
         for name, vertices in zip(names, outcome.vertices, strict=False):
@@ -177,21 +183,21 @@ class Store:
         self._npz(self.folder / name, arrays)
         self.extra.append(name)
 
-    def save_picture(self, name: str, image: Image.Image) -> str:
-        """Writes a PNG and returns its name."""
+    def save_picture(self, name: str, image: Image.Image) -> None:
+        """Writes a PNG."""
         file = io.BytesIO()
         image.save(file, "PNG")
         write_atomically(self.folder / name, file.getvalue())
-        return name
+        self.pictures.append(name)
 
-    def write_manifest(self, status: str, pictures: Sequence[str] = ()) -> None:
+    def write_manifest(self, status: str) -> None:
         """What is there: "running" until the run is "done" or "stopped"."""
         manifest = {
             **facts(self.header, status, self.began),
             "frame": "camera: x right, y down, z forward; metres",
             "arrays": ARRAYS,
             "files": self.extra,
-            "pictures": list(pictures),
+            "pictures": self.pictures,
             "results": [*failed(self.failures), *self.records.values()],
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -62,11 +63,13 @@ def run(
     rows: int,
     parameters: bool,
     resume: bool = False,
+    limit: int | None = None,
 ) -> None:
     """Makes the hands that are not there yet.
 
-    The noise of a batch follows from the seed and its place alone, so a resumed run makes the hands that an
-    uninterrupted one would have made, except for those that share a batch with finished ones.
+    The noise of a batch follows from the seed and its place alone, and the hands of a batch draw from it in turn. So a
+    batch of which some hands are finished, or lie beyond the limit, is sampled whole, and only what is wanted is kept:
+    each hand is the one that an uninterrupted run of the same batch size makes.
 
     Args:
         task: What to do.
@@ -76,23 +79,31 @@ def run(
         rows: Hands at once.
         parameters: Fit MANO's parameters to the meshes.
         resume: Keep what is there.
+        limit: Only the first so many hands.
     """
     names = unique([item.name for item in items])
-    progress = tqdm(total=len(items), unit="hand", dynamic_ncols=True, disable=not sys.stderr.isatty())
+    end = len(items) if limit is None else min(limit, len(items))
+    progress = tqdm(total=end, unit="hand", dynamic_ncols=True, disable=not sys.stderr.isatty())
     with progress:
-        for start in range(0, len(items), rows):
-            todo: list[Case] = []
-            for item, name in zip(items[start : start + rows], names[start : start + rows], strict=True):
-                if isinstance(item, Unreadable):
+        for start in range(0, end, rows):
+            stop = min(start + rows, len(items))
+            batch: list[Case] = []
+            todo: set[str] = set()
+            for number in range(start, stop):
+                item, name = items[number], names[number]
+                if isinstance(item, Case):
+                    batch.append(renamed(item, name))
+                    if number < end and not (resume and store.earlier(name)):
+                        todo.add(name)
+                elif number < end:
                     store.fail(name, one_line(item.reason).rstrip("."))
-                elif not (resume and store.earlier(name)):
-                    todo.append(renamed(item, name))
             if todo:
                 generator = torch.Generator(task.method.device)
                 generator.manual_seed(int(np.random.SeedSequence([seed, start // rows]).generate_state(1)[0]))
-                results = attempt(lambda chosen, g=generator: task.solve(chosen, g), todo)  # type: ignore[misc]
-                keep(task, store, results, parameters)
-            progress.update(len(names[start : start + rows]))
+                results = attempt(lambda chosen, g=generator: task.solve(chosen, g), batch)  # type: ignore[misc]
+                wanted = [result for case, result in zip(batch, results, strict=True) if case.name in todo]
+                keep(task, store, wanted, parameters)
+            progress.update(min(stop, end) - start)
 
 
 def keep(task: Task, store: Store, results: Sequence[Outcome | Unreadable], parameters: bool) -> None:
@@ -112,7 +123,7 @@ def attempt(
     """Solves a batch; where that fails, each of its hands alone, so that one cannot spoil the others."""
     try:
         return solve(cases)
-    except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
+    except (ValueError, ArithmeticError, RuntimeError, OSError, cv2.error) as error:
         if isinstance(error, torch.OutOfMemoryError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.ENOMEM):
             raise
         if len(cases) == 1:
