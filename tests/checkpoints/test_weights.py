@@ -105,7 +105,7 @@ def test_picture_methods_have_their_own_limits_and_scores(toy_zoo, tmp_path, mon
     assert checkpoints.manifest(tmp_path / "weights")["toy"]["scores"] == {"loss": 0.1235, "hand_iou/made": 0.8}
     card = (folder / "README.md").read_text()
     assert "| hand_iou/made | 0.8 |" in card
-    assert "sample --ckpt toy --prompt \"A hand.\" --mesh hand.obj`" in card
+    assert 'sample --ckpt toy --prompt "A hand." --mesh hand.obj`' in card
     assert checkpoints.read(folder).state["base_hash"].dtype == torch.uint8
 
 

@@ -11,9 +11,7 @@ from PIL import Image, ImageOps
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
-LARGEST = (
-    12_000  # pixels, of a side that is guessed or drawn without its photograph; the largest cameras' is about that
-)
+LARGEST = 12_000  # pixels of a side that is guessed or drawn without its photograph; no camera's is much longer
 DAMAGED = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what opening a file may raise
 
 
