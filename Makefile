@@ -11,7 +11,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 check: test
 	$(BIN)/python -m pytest -m slow

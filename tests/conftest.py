@@ -1,13 +1,7 @@
-import os
 import sys
 from pathlib import Path
 
 import pytest
-
-# Workers (`make test` starts one a core, at most four) share the cores; set before torch is there.
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-if WORKERS > 1:
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 sys.path.insert(0, str(Path(__file__).parent))  # for toys.py
 
