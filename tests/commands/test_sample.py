@@ -57,6 +57,17 @@ def test_the_same_seed_makes_the_same_hands(toy_weights, tmp_path):
     assert not np.array_equal(made[0], made[2])
 
 
+def test_hands_of_two_runs_lie_together_with_what_both_have(toy_weights, tmp_path, capsys):
+    words = ["sample", "--ckpt", toy_weights, "--mesh=none", "--no-pictures", "--out=o", "--device=cpu", "--batch=1"]
+    assert main([*words, "-n", "3", "--limit", "1"]) == 0
+    assert main([*words, "-n", "3", "--resume", "--no-params"]) == 0, capsys.readouterr()
+    with np.load(tmp_path / "work" / "o" / "hands.npz") as file:
+        assert sorted(file) == ["faces", "joints", "vertices"]
+        for row in range(3):
+            with np.load(tmp_path / "work" / "o" / "hands" / f"hand_000{row}.npz") as hand:
+                np.testing.assert_array_equal(file["vertices"][row], hand["vertices"][0])
+
+
 def test_fit_draws_the_good_hands_and_reports_the_bad_one(toy_weights, tmp_path, capsys):
     both = {"lefthand_valid": True, "lefthand_kpts": keypoints(), "righthand_valid": True}
     good = {**HIDDEN, **both, "righthand_kpts": keypoints()}
@@ -179,7 +190,11 @@ def test_a_missing_wrist_is_found_again(toy_weights, tmp_path, capsys):
         (["--task", "fit"], "needs --input with keypoints"),
         (["--task", "inpaint", "--input", "x", "--box", "1,2,3,4"], "--box is only for --task reconstruct"),
         (["--task", "inpaint", "--input", "x", "--missing", "thmb"], "Did you mean thumb?"),
-        (["--guide", "-1"], "--guide -1.0 is no strength"),
+        (["--task", "inpaint", "--input", "x", "--guide", "-1"], "--guide -1.0 is no strength"),
+        (["--guide", "0.5"], "--guide is only for --task inpaint or fit, not generate"),
+        (["--focal", "500"], "--focal is only for --task reconstruct or fit"),
+        (["--task", "reconstruct", "--input", "x", "--given", "2d"], "--given is only for --task fit"),
+        (["--no-upright"], "--no-upright is only for --task fit"),
         (["--resume"], "--resume needs --out"),
         (["-n", "0"], "makes nothing"),
         (["--task", "fit", "--input", "x", "--size", "640"], "Give WIDTHxHEIGHT"),

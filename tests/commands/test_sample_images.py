@@ -138,6 +138,9 @@ def test_coco_boxes_need_the_folder_of_images(work, seeing, capsys):
     coco(work / "a.json", {**HIDDEN, "righthand_valid": True, "righthand_box": [3, 4, 50, 60]})
     assert sample("--ckpt", seeing, "--task=reconstruct", "--input=a.json") == 1
     assert "Give --images" in capsys.readouterr().err
+    words = ("--task=reconstruct", "--input=a.json", "--images=.", "--box", "1,2,30,40")
+    assert sample("--ckpt", seeing, *words) == 1
+    assert "--box would do nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", ["auto", "2d", "image", "all"])

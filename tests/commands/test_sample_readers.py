@@ -62,6 +62,16 @@ def test_boxes_of_a_coco_file_are_read_as_boxes(tmp_path):
     assert (case.box, case.seen.any()) == ((3, 4, 50, 60), False)
 
 
+def test_the_size_that_a_coco_file_lacks_is_taken_from_the_words(tmp_path):
+    file = coco(tmp_path / "a.json", {**HIDDEN, "righthand_valid": True, "righthand_kpts": keypoints()})
+    sized = Reader(size=(100, 200))
+    assert next(sized.read(file)).size == (480, 640)
+    content = json.loads(file.read_text())
+    del content["images"][0]["height"]
+    file.write_text(json.dumps(content))
+    assert next(sized.read(file)).size == (100, 200)
+
+
 def test_a_folder_of_files_survives_a_broken_one(tmp_path):
     coco(tmp_path / "a.json", {**HIDDEN, "righthand_valid": True, "righthand_kpts": keypoints()})
     (tmp_path / "b.json").write_text('{"images": [')

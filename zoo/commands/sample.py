@@ -70,8 +70,9 @@ def sample(
             images, a .csv or .json list of file,x,y,w,h,side, or a COCO-WholeBody file. fit: a COCO-WholeBody file,
             MediaPipe's landmarks, a 21x3 array of x,y,confidence, a folder of such files, or of FreiHAND's layout.
         images: Folder of the photographs that the input names.
-        given: What the model is given of 2D joints, 3D joints and image; auto takes all there is, both the joints.
-        guide: Strength of the guidance of inpaint and fit by what is known; 0 turns it off.
+        given: What fit gives the model of 2D joints, 3D joints and image; auto takes all there is, both the joints.
+        guide: Strength of the guidance of inpaint and fit by what is known; 0 turns it off. Known vertices of inpaint
+            are kept at any other.
         noise: Of the keypoints of fit, percent of the hand's box (standard deviation of a coordinate): guidance leaves
             what it explains, in 2D. Without it they are trusted to the pixel; 2 suits a good detector.
         missing: Fingers that are not known and made anew, as thumb,index.

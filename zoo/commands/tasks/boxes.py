@@ -52,6 +52,8 @@ class BoxReader:
             if is_coco(content):
                 if self.images is None:
                     raise ValueError(f"{path} names images, and --images does not say where they are. Give --images.")
+                if self.box is not None:
+                    raise ValueError(f"{path} has a box for every hand, so that --box would do nothing. Leave it out.")
                 yield from read_coco(path, self.images, "boxes")
             else:
                 yield from self._list(path, _rows_of(content, path))

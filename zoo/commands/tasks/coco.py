@@ -18,7 +18,12 @@ def is_coco(content: Any) -> bool:
 
 
 def read_coco(
-    file: Path, images: Path | None, part: Part, prefix: str = "", least: float | None = None
+    file: Path,
+    images: Path | None,
+    part: Part,
+    prefix: str = "",
+    least: float | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Case | Unreadable]:
     """The valid hands of all people that are no crowd.
 
@@ -28,6 +33,7 @@ def read_coco(
         part: What a hand must have.
         prefix: Of the names.
         least: Keypoints with a visibility up to this do not count; None is 0, for any positive one is a label.
+        size: Height and width of images of which the file says none.
     """
     content = load_json(file)
     if not is_coco(content) or not all(isinstance(content[key], list) for key in ("images", "annotations")):
@@ -50,7 +56,7 @@ def read_coco(
                 name = f"{name}_{number}"
             taken.add(name)
             try:
-                yield _hand(name, annotation, side, picture, images, part, least or 0.0)
+                yield _hand(name, annotation, side, picture, images, part, least or 0.0, size)
             except (ValueError, TypeError, KeyError) as error:
                 yield Unreadable(name, said(error))
 
@@ -63,8 +69,10 @@ def _hand(
     images: Path | None,
     part: Part,
     least: float,
+    size: tuple[int, int] | None,
 ) -> Case:
-    size = (int(picture["height"]), int(picture["width"])) if "height" in picture and "width" in picture else None
+    if "height" in picture and "width" in picture:
+        size = int(picture["height"]), int(picture["width"])
     image = _image(images, Path(picture["file_name"])) if images is not None and "file_name" in picture else None
     if part == "boxes":
         box = [float(number) for number in annotation[f"{side}hand_box"]]

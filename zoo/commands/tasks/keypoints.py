@@ -38,6 +38,8 @@ class Reader:
         if path.is_file() and path.name in {f"{split}_{part}.json" for split in SPLITS for part in ("K", "xyz")}:
             path = path.parent
         if path.is_dir() and is_freihand(path):
+            if self.images is not None:
+                raise ValueError(f"{path} has its pictures in its own folders, so that --images would do nothing.")
             yield from read_freihand(path)
         elif path.is_dir():
             files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
@@ -63,7 +65,7 @@ class Reader:
             return
         content = load_json(file)
         if is_coco(content) or (isinstance(content, dict) and {"annotations", "images"} & content.keys()):
-            yield from read_coco(file, self.images, "keypoints", prefix, self.least)
+            yield from read_coco(file, self.images, "keypoints", prefix, self.least, self.size)
         elif is_landmarks(content):
             yield from self._landmarks(file, content)
         else:

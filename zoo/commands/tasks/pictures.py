@@ -24,6 +24,7 @@ GREY = 90
 SHEET, ROWS = 100, 40  # hands on a sheet of new hands, and rows on one that compares
 SHOWN = 4  # hypotheses of one hand
 BOX = (255, 214, 10)
+TOGETHER = ("vertices", "joints", "rotations", "pose", "betas", "transl", "residual")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -53,21 +54,18 @@ def save_grid(store: Store) -> None:
     """hands.npz with all new hands, and hands.glb with them side by side as on the sheet."""
     from zoo.hands.meshfile import save_mesh
 
-    loaded = [store.load(name) for name in store.records]
-    store.save_together(
-        "hands.npz",
-        {
-            "vertices": np.concatenate([one["vertices"] for one in loaded]),
-            "joints": np.concatenate([one["joints"] for one in loaded]),
-            "faces": loaded[0]["faces"],
-            **{
-                key: np.concatenate([one[key] for one in loaded])
-                for key in ("rotations", "pose", "betas", "transl", "residual")
-                if all(key in one for one in loaded)
-            },
-        },
-    )
-    vertices = torch.from_numpy(np.concatenate([one["vertices"] for one in loaded[:SHEET]]))
+    together: Arrays = {}
+    for row, name in enumerate(bar(list(store.records), "hands.npz")):  # one by one: there may be very many
+        hand = store.load(name)
+        if row == 0:
+            shapes = {key: (len(store.records), *hand[key].shape[1:]) for key in TOGETHER if key in hand}
+            together = {key: np.empty(shape, hand[key].dtype) for key, shape in shapes.items()}
+        together = {key: rows for key, rows in together.items() if key in hand}  # not all runs fit parameters
+        for key, rows in together.items():
+            rows[row] = hand[key][0]
+    together["faces"] = store.faces[1].numpy()
+    store.save_together("hands.npz", together)
+    vertices = torch.from_numpy(together["vertices"][:SHEET])
     middle = vertices - (vertices.amin(1, keepdim=True) + vertices.amax(1, keepdim=True)) / 2
     step = float((middle.amax(1) - middle.amin(1)).amax()) * 1.05
     columns = _columns(len(vertices))

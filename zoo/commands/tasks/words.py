@@ -5,9 +5,15 @@ from typing import Any
 from zoo.hands.skeleton import FINGERS
 from zoo.registry import UsageError, nearest
 
-# Options that mean something for some tasks only.
+# Options that mean something for some tasks only, and what they are when nobody gives them.
+USUAL = {"given": "auto", "guide": 1.0, "margin": 1.5, "upright": True}
 ONLY: dict[str, tuple[str, ...]] = {
     "noise": ("fit",),
+    "given": ("fit",),
+    "guide": ("inpaint", "fit"),
+    "focal": ("reconstruct", "fit"),
+    "margin": ("reconstruct", "fit"),
+    "upright": ("fit",),
     "input": ("inpaint", "reconstruct", "fit"),
     "images": ("reconstruct", "fit"),
     "side": ("inpaint", "reconstruct", "fit"),
@@ -24,8 +30,9 @@ def check_flags(words: dict[str, Any]) -> None:
     """Refuses options that do nothing for a task, and numbers that mean nothing."""
     task = words["task"]
     for name, tasks in ONLY.items():
-        if words[name] is not None and task not in tasks:
-            raise UsageError(f"--{name} is only for --task {' or '.join(tasks)}, not {task}. Leave it out.")
+        if words[name] != USUAL.get(name) and task not in tasks:
+            flag = "no-upright" if name == "upright" else name
+            raise UsageError(f"--{flag} is only for --task {' or '.join(tasks)}, not {task}. Leave it out.")
     if task != "generate" and words["input"] is None:
         needs = {"inpaint": "meshes or skeletons", "reconstruct": "images or a list of boxes", "fit": "keypoints"}
         raise UsageError(f"sample --task {task} needs --input with {needs[task]}.")
