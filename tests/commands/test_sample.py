@@ -224,19 +224,19 @@ def test_shipped_weights_come_first_and_images_want_those_that_see(toy_zoo, tmp_
     assert "Taking the newest run" in capsys.readouterr().out
 
 
-def test_fingers_of_which_a_joint_is_missing_are_no_condition():
-    import torch
+def test_joints_of_which_all_vertices_are_known_are_the_condition():
+    from zoo.commands.tasks.case import Case
+    from zoo.commands.tasks.inpaint import seen_from_the_back
 
-    from zoo.commands.tasks.inpaint import whole_fingers
-
-    known = torch.ones(21, dtype=torch.bool)
-    known[6:9] = False  # the index finger but its knuckle
-    known[12] = False  # the tip of the middle finger
-    expected = known.clone()
-    expected[[5, 9, 10, 11]] = False
-    assert torch.equal(whole_fingers(known), expected)
-    assert whole_fingers(torch.ones(21, dtype=torch.bool)).all()
-    assert whole_fingers(torch.arange(21) == 0).nonzero().flatten().tolist() == [0]
+    hand = OpenHand()
+    vertices, _ = posed(RIGHT, seed=3)
+    known = (hand.parts != 3).numpy()  # the end of the index finger
+    view = seen_from_the_back(hand, [Case("a", RIGHT, vertices=vertices.numpy(), known=known)])
+    hidden = (~view.joints_known[0]).nonzero().flatten().tolist()
+    assert 8 in hidden  # its tip
+    assert set(hidden) <= {7, 8}
+    expected = (hand.regress(vertices)[5:7] - hand.regress(vertices)[0]) @ view.frame[0].mT
+    np.testing.assert_allclose(view.joints[0, 5:7], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("toy", "kinds"), [("Toy", ["KnownPart"]), ("PlainToy", ["AlignedGradient", "KnownPart"])])

@@ -148,7 +148,7 @@ def seen_from_the_back(hand: HandModel, cases: Sequence[Case]) -> View:
             known = torch.from_numpy(case.known)
             points = torch.from_numpy(case.vertices)
             found = regressor @ torch.where(known[:, None], points, 0.0)
-            there = whole_fingers((regressor * known).sum(-1) > WHOLE)
+            there = (regressor * known).sum(-1) > WHOLE
             masks.append(known)
         elif case.joints is not None:
             pose = skeleton_pose(hand, case.joints, case.labelled, case.side)
@@ -179,15 +179,6 @@ def seen_from_the_back(hand: HandModel, cases: Sequence[Case]) -> View:
         torch.stack(masks) if masks else None,
         torch.tensor(sure),
     )
-
-
-def whole_fingers(known: Bool[Tensor, " 21"]) -> Bool[Tensor, " 21"]:
-    """The same without fingers of which a joint is unknown.
-
-    Weights that never saw parts of fingers misread them, and the known vertices, kept at every step, say the rest.
-    """
-    joints = known[1:].view(5, 4)
-    return torch.cat([known[:1], (joints & joints.all(1, keepdim=True)).flatten()])
 
 
 def found_wrist(view: View, sampled: Vertices) -> View:
