@@ -8,6 +8,7 @@ import torch
 from zoo.batch import Given
 from zoo.condition import Condition
 from zoo.encoders import HandConditioner, Masking, PoseImageMapper, Skeleton2D, Skeleton3D
+from zoo.encoders.images import Marks
 from zoo.encoders.pose_image import around_z, turn
 from zoo.encoders.readout import Readout, means
 
@@ -153,7 +154,7 @@ def test_what_a_turned_image_shows_is_turned_clockwise():
 def test_guesses_of_turned_images_are_turned_back(monkeypatch):
     views = []
 
-    def brightest(self, image):
+    def brightest(self, image, marks=None):
         """Every joint where the image is bright, as a mean place."""
         views.append(len(image))
         line = (2 * torch.arange(64) + 1) / 64 - 1
@@ -170,3 +171,52 @@ def test_guesses_of_turned_images_are_turned_back(monkeypatch):
     torch.testing.assert_close(made.joints, mapper().eval()(Given(image=picture), 1).joints, atol=5e-3, rtol=0)
     image.train()(Given(image=picture), 1)
     assert views == [4, 1, 1]  # no extra views while training
+
+
+def marked(image: torch.Tensor, places: torch.Tensor, known: torch.Tensor) -> Given:
+    return Given(image=image, joints2d=places, joints2d_valid=known)
+
+
+def test_joints_whose_places_are_known_are_not_looked_for():
+    image, pictures, places = mapper().eval(), torch.rand(2, 3, 64, 64), torch.rand(2, 21, 2) - 0.5
+    every, none = torch.ones(2, 21, dtype=torch.bool), torch.zeros(2, 21, dtype=torch.bool)
+    free = image(Given(image=pictures), 2).joints
+    unknown = image(marked(pictures, places * torch.nan, none), 2).joints
+    torch.testing.assert_close(unknown, free)
+    found = image(marked(pictures, places, every), 2).joints
+    assert (found - free).abs().amax((1, 2)).min() > 1e-4
+    one = every.clone()
+    one[:, 4:] = False
+    some = image(marked(pictures, places, one), 2).joints
+    assert ((some - free).abs().amax((1, 2)) > 1e-5).all()
+    assert ((some - found).abs().amax((1, 2)) > 1e-5).all()
+
+
+def test_a_mark_that_agrees_with_a_sharp_heat_map_changes_nothing():
+    image, pictures = mapper().eval(), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        image.heat.weight.mul_(1e8)  # one cell each
+    heat, free = image.look(pictures)
+    places = image.grid[heat.flatten(2).argmax(-1)]
+    _, found = image.look(pictures, Marks(places, torch.ones(2, 21, dtype=torch.bool)))
+    torch.testing.assert_close(found, free, atol=1e-5, rtol=1e-4)
+
+
+def test_marks_are_turned_with_the_views_and_go_to_the_rows_with_images(monkeypatch):
+    seen = []
+
+    def look(self, image, marks=None):
+        seen.append(marks)
+        return torch.zeros(len(image), 21, 16, 16), torch.zeros(len(image), 21, 3)
+
+    monkeypatch.setattr(PoseImageMapper, "look", look)
+    places = torch.rand(3, 21, 2) - 0.5
+    given = Given(image=torch.rand(2, 3, 64, 64), has_image=torch.tensor([True, False, True]), joints2d=places)
+    image = mapper(turns=(90.0,)).eval()
+    image(given, 3)
+    image.train()(given, 3)
+    assert seen.pop() is None  # training leaves conditions out, each for itself
+    kept = places[[0, 2]]
+    quarter = torch.stack([-kept[..., 1], kept[..., 0]], -1)  # clockwise where y points down
+    torch.testing.assert_close(seen[0].places, torch.cat([kept, quarter]))
+    assert seen[0].known.shape == (4, 21)

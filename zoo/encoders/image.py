@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.encoders.images import ImageConditioner, Shown, Sight, make_backbone
+from zoo.encoders.images import ImageConditioner, Marks, Shown, Sight, make_backbone
 from zoo.shapes import Images
 
 
@@ -48,7 +48,7 @@ class ImageMapper(ImageConditioner):
         self.vit = nn.TransformerEncoder(layer, depth, nn.LayerNorm(width), enable_nested_tensor=False)
         self.out = nn.Linear(width, dim)
 
-    def encode(self, image: Images, shown: Shown | None = None) -> Sight:
+    def encode(self, image: Images, shown: Shown | None = None, marks: Marks | None = None) -> Sight:
         feature = self.backbone(image)[-1]
         patches = self.project(feature.flatten(2).mT)
         if shown is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zoo.batch import Given
 from zoo.condition import Condition
 from zoo.encoders.base import Conditioner
-from zoo.shapes import Images, Joints, Mask
+from zoo.shapes import Images, JointMask, Joints, Joints2D, Mask
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the backbones were trained with
 
@@ -32,6 +32,18 @@ class Sight(NamedTuple):
     tokens: Tensor
     heat: Tensor | None = None
     joints: Joints | None = None
+
+
+class Marks(NamedTuple):
+    """Where joints of m images are known to be.
+
+    Args:
+        places: (m, 21, 2) crop coordinates, -1 to 1.
+        known: (m, 21) which of them are.
+    """
+
+    places: Joints2D
+    known: JointMask
 
 
 class ImageConditioner(Conditioner):
@@ -62,7 +74,8 @@ class ImageConditioner(Conditioner):
         """As `Conditioner.forward`.
 
         Args:
-            given: Its `image` is packed: only rows whose `has_image` is True.
+            given: Its `image` is packed: only rows whose `has_image` is True. Outside of training, 2D joints in it mark
+                where they are in the image: they are known better than a conditioner can find them.
             batch: Rows of the batch.
             keep: Rows whose image may be used.
             shown: (images, patches, device) -> mask of the patches that are shown; None shows all.
@@ -76,19 +89,21 @@ class ImageConditioner(Conditioner):
             if not len(image):
                 return self.null(batch)
         self.check(image)
-        seen = self.encode((image - self.mean) / self.std, shown)
+        marks = None if self.training else _marks(given, has)
+        seen = self.encode((image - self.mean) / self.std, shown, marks)
         tokens, heat, joints = (None if few is None else _spread(few, has) for few in seen)
         assert tokens is not None
         made = self.with_null(tokens, has[:, None].expand(-1, tokens.shape[1]), tokens[:, 0], has)
         return replace(made, heat=heat, joints=joints)
 
     @abstractmethod
-    def encode(self, image: Images, shown: Shown | None = None) -> Sight:
+    def encode(self, image: Images, shown: Shown | None = None, marks: Marks | None = None) -> Sight:
         """What m images show.
 
         Args:
             image: (m, 3, s, s), less the mean, over the deviation of ImageNet's pixels.
             shown: As for `forward`.
+            marks: Joints whose places are known, for those who can use them.
         """
 
     def check(self, image: Images) -> None:
@@ -99,6 +114,15 @@ class ImageConditioner(Conditioner):
                 f"{type(self).__name__}(size={self.size}) got {height}x{width} images. "
                 f"Set --data.size {self.size} or --model.conditioner.image.size {height}."
             )
+
+
+def _marks(given: Given, has: Mask) -> Marks | None:
+    """The 2D joints of the rows that have an image."""
+    if "joints2d" not in given:
+        return None
+    places = given["joints2d"][has]
+    known = given["joints2d_valid"][has] if "joints2d_valid" in given else places.new_ones(places.shape[:2]).bool()
+    return Marks(places, known)
 
 
 def _spread(few: Tensor, has: Mask) -> Tensor:

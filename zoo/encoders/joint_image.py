@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from zoo.encoders.images import ImageConditioner, Shown, Sight, make_backbone
+from zoo.encoders.images import ImageConditioner, Marks, Shown, Sight, make_backbone
 from zoo.encoders.residual import Residual
 from zoo.hands.skeleton import SNAP_JOINTS
 from zoo.shapes import Images
@@ -67,7 +67,7 @@ class JointImageMapper(ImageConditioner):
         line = (2 * torch.arange(side) + 1) / side - 1
         self.register_buffer("grid", torch.cartesian_prod(line, line).flip(-1), persistent=False)
 
-    def encode(self, image: Images, shown: Shown | None = None) -> Sight:
+    def encode(self, image: Images, shown: Shown | None = None, marks: Marks | None = None) -> Sight:
         if shown is not None:
             side = self.size // 32
             mask = shown(len(image), self.patches, image.device).view(-1, 1, side, side)

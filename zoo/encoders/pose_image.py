@@ -7,18 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.encoders.images import ImageConditioner, Shown, Sight, make_backbone
+from zoo.encoders.images import ImageConditioner, Marks, Shown, Sight, make_backbone
 from zoo.encoders.residual import Residual
 from zoo.encoders.skeleton import Skeleton3D
 from zoo.hands.skeleton import SNAP_JOINTS
 from zoo.shapes import Images, Joints
+
+MARKED = 0.1  # crop coordinates: how far from its given place what a joint looks like is gathered
 
 
 class PoseImageMapper(ImageConditioner):
     """Finds every joint by a heat map, lifts all of them to 3D, and reads the result as a `Skeleton3D` does.
 
     A denoiser that knows 3D skeletons understands these images without any training: the mapper learns from
-    `Readout` alone, which costs a small part of a denoising step. Heat maps after the integral regression of Sun et
+    `Readout` alone, which costs a small part of a denoising step. 2D joints that are given besides take the place of
+    what the heat maps find, so that the two conditions agree. Heat maps after the integral regression of Sun et
     al., "Integral Human Pose Regression", ECCV 2018.
 
     Args:
@@ -86,7 +89,7 @@ class PoseImageMapper(ImageConditioner):
             for name in ("kind", "null_token", "trust"):
                 getattr(self, name).data.copy_(getattr(part, name))
 
-    def encode(self, image: Images, shown: Shown | None = None) -> Sight:
+    def encode(self, image: Images, shown: Shown | None = None, marks: Marks | None = None) -> Sight:
         if self.seen != self.size:
             image = nn.functional.interpolate(image, (self.seen, self.seen), mode="bilinear", antialias=True)
         if shown is not None:
@@ -96,23 +99,32 @@ class PoseImageMapper(ImageConditioner):
         views = self.turns[:1] if self.training else self.turns
         black = -self.mean / self.std
         turned = [turn(image - black, math.radians(angle)) + black if angle else image for angle in views]
-        heat, guesses = self.look(torch.cat(turned))
-        each = zip(views, guesses.chunk(len(views)), strict=True)
-        joints = torch.stack([guess @ around_z(math.radians(angle), guess) for angle, guess in each]).mean(0)
+        turns = [around_z(math.radians(angle), self.grid) for angle in views]
+        if marks is not None:
+            marks = Marks(torch.cat([marks.places @ t[:2, :2].mT for t in turns]), marks.known.repeat(len(views), 1))
+        heat, guesses = self.look(torch.cat(turned), marks)
+        each = zip(turns, guesses.chunk(len(views)), strict=True)
+        joints = torch.stack([guess @ t.to(guess) for t, guess in each]).mean(0)
         tokens = self.reader.tokens_of(joints, joints.new_ones(joints.shape[:2], dtype=torch.bool))
         return Sight(tokens, heat[: len(image)], joints)
 
-    def look(self, image: Images) -> tuple[Tensor, Joints]:
-        """Heat maps and the guessed skeletons of images as the backbone takes them."""
+    def look(self, image: Images, marks: Marks | None = None) -> tuple[Tensor, Joints]:
+        """Heat maps and the guessed skeletons of images as the backbone takes them, around joints that are marked."""
         levels = self.backbone(image.contiguous(memory_format=torch.channels_last))
         joined = self.lateral[-1](levels[-1])
         for lateral, level in zip(self.lateral[-2::-1], levels[-2::-1], strict=True):
             joined = lateral(level) + nn.functional.interpolate(joined, size=level.shape[-2:], mode="nearest")
         joined = self.join(joined)
         heat = self.heat(joined).float()
-        maps = heat.flatten(2).softmax(-1).to(joined.dtype)
+        near = heat.flatten(2)
+        if marks is not None:
+            off = (marks.places[:, :, None].float() - self.grid).square().sum(-1) / (2 * MARKED**2)
+            near = near - off.masked_fill(~marks.known[..., None], 0.0)
+        maps = near.softmax(-1).to(joined.dtype)
         found = self.feature(maps @ joined.flatten(2).mT)
         places = maps @ self.grid.to(maps.dtype)
+        if marks is not None:
+            places = torch.where(marks.known[..., None], marks.places.to(places.dtype), places)
         seen = torch.cat([found, 2 * places, maps.amax(-1, keepdim=True)], dim=-1).flatten(1)
         lifted = self.lift(self.place(seen) + self.whole(levels[-1].flatten(1)))
         joints = torch.unflatten(self.skeleton(lifted).float(), 1, (-1, 3))
