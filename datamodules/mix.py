@@ -153,10 +153,10 @@ class Mix(HandData):
 
 
 def _by_part(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Options by part of `{part: {option: value}}` and of `{part.option: value}`, as the command line makes them."""
+    """Options by part of `{part: {option: value}}`, `{part.option: value}` and, from the command line, `part/option`."""
     own: dict[str, dict[str, Any]] = {}
     for key, value in options.items():
-        part, _, option = key.partition(".")
+        part, option = [*re.split("[./]", key, maxsplit=1), ""][:2]
         if not option and not isinstance(value, Mapping):
             raise ValueError(
                 f"--data.options.{part} is {value!r}, but options have names. Set --data.options.{part}.NAME VALUE."

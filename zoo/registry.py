@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
@@ -113,7 +114,12 @@ def resolve(argv: Sequence[str]) -> list[str]:
         data = default_data(None if model is None else _value("model", model))
     if data is not None:
         front += [f"--data={_value('data', data)}"]
-    return [command, *front, *rest]
+    return [command, *front, *map(_one_key, rest)]
+
+
+def _one_key(word: str) -> str:
+    """`--data.options.PART.NAME` with a single key: of keys with dots, jsonargparse would forget all but the last."""
+    return re.sub(r"^(--data\.options\.[^.=]+)\.", r"\1/", word)
 
 
 def create(name: str, **overrides: Any) -> "Method":

@@ -10,7 +10,7 @@ from test_batches import Blank, Endless, Toy, train
 
 from datamodules.augment import Augment
 from datamodules.base import HandData
-from datamodules.mix import Mix
+from datamodules.mix import Mix, _by_part
 from datamodules.mix_batches import MixBatches
 from zoo import registry
 
@@ -202,6 +202,19 @@ def test_the_command_line_sets_weights_and_options_one_by_one():
     data = parser.instantiate_classes(parser.parse_args(["--data=datamodules.Mix", *named])).data
     assert data.weights == {"openhand": 2.0, "b": 0.5}
     assert [part.images for part in data.parts.values()] == [True, False]
+
+
+def test_options_of_a_part_come_together_and_over_those_of_a_file():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(HandData, "data", fail_untyped=False)
+    said = ["--data.options.interhand.fps=5", "--data.options.interhand.hands", "single"]
+    _, *words = registry.resolve(["fit", "--model=hhmr", "--data=hhmr-mix", *said, "--data.options.ho3d.x=1"])
+    config = parser.parse_args([word for word in words if not word.startswith(("--config", "--model"))])
+    assert _by_part(config.data.init_args.options) == {
+        "interhand": {"images": False, "fps": 5, "hands": "single"},
+        "twohand500k": {"images": False},
+        "ho3d": {"x": 1},
+    }
 
 
 def test_options_reach_the_parts():
