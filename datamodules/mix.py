@@ -153,7 +153,7 @@ class Mix(HandData):
 
 
 def _by_part(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Options by part of `{part: {option: value}}`, `{part.option: value}` and, from the command line, `part/option`."""
+    """Options by part of `{part: {option: value}}`, `{part.option: value}` or, from the command line, `part/option`."""
     own: dict[str, dict[str, Any]] = {}
     for key, value in options.items():
         part, option = [*re.split("[./]", key, maxsplit=1), ""][:2]
