@@ -7,8 +7,10 @@ from PIL import Image
 
 from tests.tiny_painter import SIZE
 from zoo.__main__ import main
+from zoo.commands.painting.names import Names
 from zoo.commands.painting.painter import Painter, Settings
 from zoo.commands.painting.prompts import paired, read_prompts
+from zoo.commands.painting.store import read_record
 from zoo.commands.painting.words import gathered, paints
 from zoo.registry import UsageError
 from zoo.samplers.ddim import DDIM
@@ -144,6 +146,24 @@ def test_the_local_branch_makes_the_part_around_the_hand(painter_weights, folder
     assert said["pictures"] == ["pictures.png", "pictures-local.png"]
     whole, part = (picture(tmp_path / "o" / "meshes" / f"{name}.png").max(-1) > 127 for name in ("a", "a-local"))
     assert part.mean() >= whole.mean()
+
+
+def test_no_picture_takes_the_place_of_another(painter_weights, folder, tmp_path):
+    for name in ("a-local", "b-local"):
+        (folder / f"{name}.png").write_bytes((folder / "a.png").read_bytes())
+    words = ("--mesh", folder, "--prompt", "A hand.", "--branch", "both")
+    assert sample(painter_weights, tmp_path / "o", *words) == 0
+    rows = manifest(tmp_path / "o")["results"]
+    for kind in ("file", "mesh"):
+        assert len({row[kind] for row in rows}) == len(rows) == 8
+    for row in rows:
+        assert read_record(tmp_path / "o" / row["file"])["branch"] == row["branch"]
+
+
+def test_names_are_numbered_only_where_a_file_has_a_namesake():
+    one, both = Names([1], ["global"]), Names([5, 6], ["global", "local"])
+    assert [one.take(name) for name in ("a", "a-local", "A", "a")] == ["a", "a-local", "A_2", "a_3"]
+    assert [both.take(name) for name in ("a-5", "a", "a-local", "x/y")] == ["a-5", "a", "a-local_2", "x_y"]
 
 
 def test_the_base_needs_a_prompt_and_no_mesh(base_weights, folder, tmp_path, capsys):

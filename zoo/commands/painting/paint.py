@@ -13,6 +13,7 @@ from zoo.commands.chosen import newest, say_stopped
 from zoo.commands.errors import one_line
 from zoo.commands.manifest import options_of, say_failed
 from zoo.commands.painting.meshes import MeshReader
+from zoo.commands.painting.names import Names, mesh_name, picture_name
 from zoo.commands.painting.painter import Branch, Painter, Settings, load_painter
 from zoo.commands.painting.prompts import paired, read_prompts
 from zoo.commands.painting.scenes import squared
@@ -21,7 +22,7 @@ from zoo.commands.painting.stand import Stand
 from zoo.commands.painting.store import Picture, PictureStore, Record
 from zoo.commands.painting.words import check
 from zoo.commands.tasks.case import Unreadable, side_of
-from zoo.commands.tasks.stream import Stopped, stoppable, unique
+from zoo.commands.tasks.stream import Stopped, stoppable
 from zoo.registry import UsageError
 
 
@@ -111,8 +112,8 @@ def paint(
         )
     branches: list[Branch] = ["global", "local"] if branch == "both" else [branch]
     reader = MeshReader(Stand(painter.method.size, focal, fill), unit, side_of(side), mano)
-    wanted = _wanted(painter, reader, mesh, prompts, fit)
     own = list(range(seed, seed + n)) if seeds is None else seeds
+    wanted = _wanted(painter, reader, mesh, prompts, fit, Names(own, branches))
 
     target = folder.choose(out, f"sample-{model}")
     header = {**painter.described(), "options": options_of(words)}
@@ -131,7 +132,7 @@ def paint(
 
 
 def _wanted(
-    painter: Painter, reader: MeshReader, mesh: list[str] | None, prompts: list[str] | None, fit: Fit
+    painter: Painter, reader: MeshReader, mesh: list[str] | None, prompts: list[str] | None, fit: Fit, names: Names
 ) -> list[Wanted]:
     """All rows of the sheet."""
     if not painter.method.meshes:
@@ -150,9 +151,9 @@ def _wanted(
         pairs = [(item, text or "A hand.") for item, text in zip(items, texts, strict=True)]
     else:
         pairs = paired(items, prompts)
-    names = unique([item.name if isinstance(item, Unreadable) else item.scene.name for item, _ in pairs])
     rows = []
-    for name, (item, text) in zip(names, pairs, strict=True):
+    for item, text in pairs:
+        name = names.take(item.name if isinstance(item, Unreadable) else item.scene.name)
         if isinstance(item, Unreadable):
             rows.append(Wanted(name, text, {}, one_line(item.reason).rstrip(".")))
             continue
@@ -201,7 +202,7 @@ def _make(
 
 
 def _record(painter: Painter, store: PictureStore, row: Wanted, seed: int, branch: Branch, several: int) -> Record:
-    name = row.name + (f"-{seed}" if several > 1 else "") + ("-local" if branch == "local" else "")
+    name = picture_name(row.name, seed, branch, several)
     record: Record = {
         "name": name,
         "file": f"pictures/{name}.png",
@@ -211,7 +212,7 @@ def _record(painter: Painter, store: PictureStore, row: Wanted, seed: int, branc
         **painter.notices(row.text),
     }
     if row.meshes:
-        record["mesh"] = store.add_mesh(row.name + ("-local" if branch == "local" else ""), row.meshes[branch])
+        record["mesh"] = store.add_mesh(mesh_name(row.name, branch), row.meshes[branch])
     return record
 
 
