@@ -138,6 +138,20 @@ def test_a_stopped_run_goes_on_and_keeps_what_is_there(painter_weights, folder, 
     assert "were made with scale None, not 2.0" in capsys.readouterr().err
 
 
+def test_a_resumed_run_makes_the_pictures_of_a_changed_mesh_again(painter_weights, folder, tmp_path, monkeypatch):
+    words = ("--mesh", folder, "--prompt", "A hand.", "--batch", "1")
+    assert sample(painter_weights, tmp_path / "o", *words) == 0
+    with Image.open(folder / "a.png") as image:
+        turned = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    turned.save(folder / "a.png")
+    paint, texts = Painter.__call__, []
+    monkeypatch.setattr(Painter, "__call__", lambda self, *rest: texts.append(rest[0]) or paint(self, *rest))
+    assert sample(painter_weights, tmp_path / "o", *words, "--resume") == 0
+    assert len(texts) == 1
+    assert (picture(tmp_path / "o" / "meshes" / "a.png") == np.array(turned.convert("RGB"))).all()
+    assert len({row["mesh_sha256"] for row in manifest(tmp_path / "o")["results"]}) == 2
+
+
 def test_the_local_branch_makes_the_part_around_the_hand(painter_weights, folder, tmp_path):
     words = ("--mesh", folder / "a.png", "--prompt", "A hand.", "--branch", "both")
     assert sample(painter_weights, tmp_path / "o", *words) == 0

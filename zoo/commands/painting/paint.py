@@ -19,7 +19,7 @@ from zoo.commands.painting.prompts import paired, read_prompts
 from zoo.commands.painting.scenes import squared
 from zoo.commands.painting.sheet import draw_sheets
 from zoo.commands.painting.stand import Stand
-from zoo.commands.painting.store import Picture, PictureStore, Record
+from zoo.commands.painting.store import Picture, PictureStore, Record, pixel_hash
 from zoo.commands.painting.words import check
 from zoo.commands.tasks.case import Unreadable, side_of
 from zoo.commands.tasks.stream import Stopped, stoppable
@@ -212,7 +212,9 @@ def _record(painter: Painter, store: PictureStore, row: Wanted, seed: int, branc
         **painter.notices(row.text),
     }
     if row.meshes:
-        record["mesh"] = store.add_mesh(mesh_name(row.name, branch), row.meshes[branch])
+        mesh = row.meshes[branch]
+        record["mesh"] = store.add_mesh(mesh_name(row.name, branch), mesh)
+        record["mesh_sha256"] = pixel_hash(mesh)  # or a resumed run would keep the picture of a mesh that has changed
     return record
 
 

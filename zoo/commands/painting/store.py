@@ -1,5 +1,6 @@
 """The folder that `sample` writes for pictures: each one whole or not there, with what it is written into it."""
 
+import hashlib
 import io
 import json
 import time
@@ -112,6 +113,12 @@ def read_record(path: Path) -> Record:
         raise ValueError(f"{path} does not say how it was made.")
     record: Record = json.loads(text)
     return record
+
+
+def pixel_hash(picture: Picture) -> str:
+    """SHA-256 of the pixels of a picture, and of its shape."""
+    pixels = picture.contiguous().numpy()
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def _image(picture: Picture) -> Image.Image:
