@@ -20,7 +20,7 @@ from zoo.commands.painting.scenes import squared
 from zoo.commands.painting.sheet import draw_sheets
 from zoo.commands.painting.stand import Stand
 from zoo.commands.painting.store import Picture, PictureStore, Record, pixel_hash
-from zoo.commands.painting.words import check
+from zoo.commands.painting.words import check, inputs
 from zoo.commands.tasks.case import Unreadable, side_of
 from zoo.commands.tasks.stream import Stopped, stoppable
 from zoo.registry import UsageError
@@ -117,8 +117,9 @@ def paint(
 
     target = folder.choose(out, f"sample-{model}")
     header = {**painter.described(), "options": options_of(words)}
-    inputs = [*(mesh or []), str(painter.source), *(word for word in (prompt, base) if word is not None)]
-    store = PictureStore(target, header, overwrite, resume, inputs)
+    own_base = getattr(painter.method, "base_name", None)  # where the weights say that their base is
+    read = inputs([*(mesh or []), painter.source, prompt, base, own_base, mano])
+    store = PictureStore(target, header, overwrite, resume, read)
     total = len(own) * len(branches) * sum(not row.reason for row in wanted)
     try:
         with stoppable():
