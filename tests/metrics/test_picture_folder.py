@@ -1,5 +1,6 @@
 """Folders of any pictures, and all scores of two of them."""
 
+import json
 import math
 
 import pytest
@@ -62,6 +63,36 @@ def test_many_sizes_do_not_wait_for_ever(tmp_path):
         written(tmp_path / str(side), torch.rand(1, 3, side, side))
     folder = PictureFolder(tmp_path, batch=4)
     assert sum(len(batch.names) for batch in folder) == 20
+
+
+def test_a_set_has_the_pictures_of_its_rows_and_no_meshes(tmp_path):
+    for kind in ("rgb", "mesh", "mask"):
+        written(tmp_path / "data" / kind, torch.rand(3, 3, 8, 8))
+    written(tmp_path / "sheets", torch.rand(1, 3, 8, 8))
+    rows = [
+        {"mesh": f"data/mesh/{row:03d}.png", "rgb": f"data/rgb/{row:03d}.png", "text": "data/text/0.txt"}
+        for row in range(2)
+    ]
+    del rows[1]["rgb"]
+    lines = [*rows, {**rows[0], "rgb": "data/rgb/002.png"}, {**rows[0], "rgb": "data/rgb/gone.png"}]
+    (tmp_path / "data" / "modalities.json").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    folder = PictureFolder(tmp_path)
+    assert folder.names == ["data/rgb/000.png", "data/rgb/002.png", "data/rgb/gone.png"]
+    assert PictureFolder(tmp_path / "data").names[:2] == ["rgb/000.png", "rgb/002.png"]
+    assert sum(len(batch.names) for batch in folder) == 2
+    assert list(folder.bad) == ["data/rgb/gone.png"]
+
+
+def test_a_run_of_sample_has_the_pictures_of_its_manifest_and_no_sheets(tmp_path):
+    for kind in ("pictures", "meshes"):
+        written(tmp_path / kind, torch.rand(3, 3, 8, 8))
+    written(tmp_path, torch.rand(1, 3, 8, 8))
+    assert len(PictureFolder(tmp_path)) == 7
+    (tmp_path / "manifest.json").write_text('{"results": []}')  # killed
+    assert PictureFolder(tmp_path).names == [f"pictures/{row:03d}.png" for row in range(3)]
+    rows = [{"name": "b", "status": "failed"}, {"name": "a", "status": "ok", "file": "pictures/001.png"}]
+    (tmp_path / "manifest.json").write_text(json.dumps({"results": rows}))
+    assert PictureFolder(tmp_path).names == ["pictures/001.png"]
 
 
 def test_no_folder_and_no_pictures_are_said(tmp_path):

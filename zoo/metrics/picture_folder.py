@@ -1,6 +1,5 @@
 """Pictures of a folder of any size, a batch at a time, without stopping at files that cannot be read."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from zoo.metrics.picture_names import SUFFIXES, picture_names
 from zoo.shapes import RawImages, Tensor, UInt8
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 SHAPES = 8  # sizes of pictures that wait for a full batch at a time
 
 
@@ -32,7 +31,7 @@ class Pictures(NamedTuple):
 
 @dataclass
 class PictureFolder:
-    """The .png and .jpg files of a folder and of those in it.
+    """The pictures that a folder lists, as sets and runs of `sample` do, or else all .png and .jpg files in it.
 
     Only the names are held in memory. Pictures of one size come in batches together, and what is left at the end comes
     in smaller ones.
@@ -53,7 +52,7 @@ class PictureFolder:
         self.root = Path(self.root)
         if not self.root.is_dir():
             raise FileNotFoundError(f"{self.root} is not a folder. Give the folder of the pictures.")
-        self.names = sorted(_names(self.root))
+        self.names = picture_names(self.root)
         if not self.names:
             raise FileNotFoundError(f"{self.root} holds no picture ({', '.join(SUFFIXES)}). Give the folder of them.")
 
@@ -92,10 +91,3 @@ class PictureFolder:
 
 def _batch(rows: list[tuple[str, Tensor]]) -> Pictures:
     return Pictures(torch.stack([image for _, image in rows]), [name for name, _ in rows])
-
-
-def _names(root: Path) -> Iterator[str]:
-    for folder, _, files in os.walk(root):
-        for file in files:
-            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
-                yield Path(folder, file).relative_to(root).as_posix()
