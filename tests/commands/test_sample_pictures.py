@@ -259,6 +259,24 @@ def test_prompts_and_meshes_combine_one_to_all_or_one_to_one():
     assert read_prompts("x" * 5000) == ["x" * 5000]
 
 
+@pytest.mark.parametrize("given", ["prompts.TXT", "my prompts.csv", "old/all.lst", "my texts/all.lst", "x.jsonl"])
+def test_a_prompt_that_looks_like_a_file_must_be_one(given):
+    with pytest.raises(FileNotFoundError, match="looks like a file, and is not there"):
+        read_prompts(given)
+
+
+@pytest.mark.parametrize(
+    "text", ["a hand with a 1/2 cup", "open/closed, no. 5", "A right/left hand.", "f/2.8 photo", ""]
+)
+def test_a_prompt_with_a_slash_or_a_stop_is_a_text(text):
+    assert read_prompts(text) == [text]
+
+
+def test_a_folder_is_no_prompt(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        read_prompts(str(tmp_path))
+
+
 def test_a_folder_of_rows_brings_its_sentences(painter_weights, tmp_path):
     words = ["generate", "--ckpt", str(painter_weights), "-n", "2", *QUICK, "--out", str(tmp_path / "set")]
     assert main(words) == 0

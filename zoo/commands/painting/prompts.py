@@ -1,5 +1,6 @@
 """Prompts, from the command line or from a text file."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -7,15 +8,22 @@ from typing import TypeVar
 from zoo.registry import UsageError
 
 T = TypeVar("T")
+# A suffix of texts, or a slash and another suffix behind it: `my prompts/all.lst`, but not `a 1/2 cup, no. 5`.
+FILE = re.compile(r".*\.(txt|csv|jsonl?)|.*/[^/\s]+\.[a-z]\w{0,4}", re.IGNORECASE | re.DOTALL)
 
 
 def read_prompts(given: str) -> list[str]:
-    """The lines of a text file that are not blank, or the text itself where there is no such file."""
+    """The lines of a text file that are not blank, or the text itself where there is no such file.
+
+    Raises:
+        FileNotFoundError: It looks like a file, and there is none.
+        ValueError: It is a folder, or a file without a line of UTF-8 text.
+    """
     path = Path(given)
     try:
-        is_file = path.is_file()
+        is_file, is_folder = path.is_file(), bool(given) and path.is_dir()
     except OSError:  # a text may be longer than a name can be
-        is_file = False
+        is_file = is_folder = False
     if is_file:
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -25,8 +33,13 @@ def read_prompts(given: str) -> list[str]:
         if not found:
             raise ValueError(f"--prompt {given} holds no line of text. Write one prompt a line.")
         return found
-    if path.suffix == ".txt" and " " not in given:
-        raise FileNotFoundError(f"--prompt {given} looks like a file, and is not there. Give a text, or a file.")
+    if is_folder:
+        raise ValueError(f"--prompt {given} is a folder. Give a text, or a text file with one prompt a line.")
+    if FILE.fullmatch(given):
+        raise FileNotFoundError(
+            f"--prompt {given} looks like a file, and is not there. Give a text file that is, or a text; one that ends "
+            "as file names do needs a full stop at its end."
+        )
     return [given]
 
 
