@@ -55,6 +55,7 @@ def test_texts_and_a_clip_of_ones_own_give_the_clip_score(words, tmp_path, capsy
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
+        (["--batch", "0"], "--batch 0 holds no picture"),
         (["--boxes", "b.csv"], "--boxes without --real_boxes"),
         (["--clip", "ViT-B-32"], "Give all three"),
         (["--boxes", "b.csv", "--real_boxes", "b.csv", "--detector", "d.task"], "Give one of them"),
@@ -63,6 +64,15 @@ def test_texts_and_a_clip_of_ones_own_give_the_clip_score(words, tmp_path, capsy
 def test_options_that_do_not_go_together_are_refused_at_once(words, extra, said, capsys):
     assert main([*words, *extra]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_single_picture_is_a_problem_and_its_numbers_are_null(words, tmp_path, capsys):
+    for file in sorted((tmp_path / "made").iterdir())[1:]:
+        file.unlink()
+    assert main(words) == 1
+    assert "has 1 readable picture, but FID and KID need two of each kind" in capsys.readouterr().err
+    text = (tmp_path / "out" / "metrics.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["fid/zoo-small"] is None
 
 
 def test_files_that_are_not_there_and_boxes_of_others_are_sentences(words, tmp_path, capsys):

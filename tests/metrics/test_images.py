@@ -127,6 +127,15 @@ def test_what_exceeds_the_limit_replaces_what_is_kept_with_the_same_chance():
     assert "drawn from 500 of them" in metric.rule
 
 
+def test_what_is_kept_beyond_the_limit_does_not_depend_on_the_batch():
+    features = torch.arange(300.0)[:, None].expand(-1, 3)
+    one, other = KID(Flat(3), limit=50), KID(Flat(3), limit=50)
+    for metric, many in ((one, 7), (other, 64)):
+        for rows in features.split(many):
+            metric.add(rows, real=True)
+    torch.testing.assert_close(one.real_kept, other.real_kept)
+
+
 @pytest.mark.parametrize("make", [FID, KID])
 def test_a_single_picture_has_no_distance(make):
     metric = make(Flat(6))

@@ -3,12 +3,15 @@
 import json
 import math
 
+import open_clip
 import pytest
 import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 
 from tests.metrics.noisy_pictures import Pooled, blobs
+from tests.metrics.test_clip_score import SMALL
+from zoo.metrics.clip_score import OpenClip
 from zoo.metrics.detectors import NONE, Detections, GivenBoxes
 from zoo.metrics.hand_crops import HandCrops
 from zoo.metrics.image_scores import image_scores
@@ -121,6 +124,32 @@ def test_the_scores_of_two_folders_are_those_of_their_pictures(tmp_path):
     assert "11 real, 9 made" in found.rules["fid_h/pooled/given"]
     assert math.isfinite(found.numbers["kid_h_std/pooled/given"])
     assert found.numbers.keys() == found.rules.keys()
+
+
+def test_no_score_depends_on_the_batch(tmp_path):
+    folders = tmp_path / "r", tmp_path / "m"
+    for number, root in enumerate(folders):
+        written(root, blobs(8, seed=number))
+        for row in (0, 3, 4):
+            with Image.open(root / f"{row:03d}.png") as image:
+                image.resize((48 + row, 64)).save(root / f"{row:03d}.png")
+    box = Detections(torch.tensor([[10.0, 10.0, 40.0, 50.0]]), torch.ones(1), torch.ones(1, dtype=torch.long))
+    hands = GivenBoxes({f"{row:03d}.png": NONE if row == 5 else box for row in range(8)})
+    one, other = (
+        image_scores(
+            *(PictureFolder(root, batch) for root in folders), Pooled(), real_hands=hands, made_hands=hands
+        ).numbers
+        for batch in (2, 32)
+    )
+    assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_a_missing_text_is_told_before_a_picture_is_read(tmp_path):
+    folder = PictureFolder(written(tmp_path, blobs(2)))
+    done, clip = [], OpenClip(open_clip.CLIP(**SMALL), open_clip.tokenize, "small", "")
+    with pytest.raises(ValueError, match=r"no text for 001\.png"):
+        image_scores(folder, folder, Pooled(), clip=clip, texts={"000.png": "a hand"}, tell=done.append)
+    assert not done
 
 
 def test_hands_of_one_folder_alone_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 """`score`: how good a folder of made pictures is, beside a folder of real ones."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -48,6 +49,8 @@ def score(
         out: Folder for metrics.json and scores.txt; score in this folder when not given.
     """
     _check(boxes, real_boxes, detector, prompts, clip, clip_weights)
+    if batch < 1:
+        raise UsageError(f"--batch {batch} holds no picture. Give a number from 1.")
     import torch
     from tqdm import tqdm
 
@@ -71,9 +74,17 @@ def score(
     said = table(found)
     folder = out or Path("score")
     print(said)
-    write_text(folder / "metrics.json", json.dumps(found.numbers, indent=1) + "\n")
+    numbers = {name: value if math.isfinite(value) else None for name, value in found.numbers.items()}
+    write_text(folder / "metrics.json", json.dumps(numbers, indent=1, allow_nan=False) + "\n")
     write_text(folder / "scores.txt", said + "\n")
     print(f"metrics.json and scores.txt are in {folder}.")
+    for flag, pictures in zip(("--real", "--made"), folders, strict=True):
+        many = len(pictures) - len(pictures.bad)
+        if many < 2:
+            raise ValueError(
+                f"{flag} {pictures.root} has {many} readable picture{'s' * (many != 1)}, but FID and KID need two of "
+                f"each kind. Give {flag} a folder with more."
+            )
 
 
 def table(scores: "ImageScores") -> str:

@@ -13,7 +13,7 @@ from zoo.metrics.hand_crops import Boxes, HandCrops
 from zoo.metrics.images import FID, FIDH, KID, KIDH
 from zoo.metrics.made_hands import HandConfidence
 from zoo.metrics.picture_folder import PictureFolder
-from zoo.shapes import Images
+from zoo.shapes import Images, Tensor
 
 
 @dataclass
@@ -67,26 +67,32 @@ def image_scores(
     fid, kid = FID(extractor).to(device), KID(extractor).to(device)
     fid_h, kid_h = FIDH(extractor, crops).to(device), KIDH(extractor, crops).to(device)
     sure, agree = HandConfidence().to(device), CLIPScore(clip).to(device) if clip is not None else None
+    if texts is not None:
+        _texts(texts, made.names)  # before the first picture is read
     for folder, hands, is_real in ((real, real_hands, True), (made, made_hands, False)):
-        for pictures in folder:
-            images = pictures.images.to(device).float() / 255
-            features = extractor(images)
-            fid.add(features, is_real)
-            kid.add(features, is_real)
-            if hands is not None:
-                found = hands(images, pictures.names)
-                boxes = [_seen(row.boxes, images) for row in found]
-                parts = crops(images, boxes, extractor.side)
-                for start in range(0, len(parts), folder.batch):
-                    features = extractor(parts[start : start + folder.batch])
-                    fid_h.add(features, is_real)
-                    kid_h.add(features, is_real)
-                if not is_real:
-                    sure.update(found)
-            if agree is not None and texts is not None and not is_real:
-                agree.update(images, _texts(texts, pictures.names))
-            if tell is not None:
-                tell(len(pictures.names))
+        for part in folder.parts():
+            whole: dict[str, Tensor] = {}
+            cut: dict[str, Tensor] = {}
+            for pictures in folder.read(part):
+                images = pictures.images.to(device).float() / 255
+                whole.update(zip(pictures.names, torch.split(extractor(images), 1), strict=True))
+                if hands is not None:
+                    found = hands(images, pictures.names)
+                    boxes = [_seen(row.boxes, images) for row in found]
+                    if sum(map(len, boxes)):
+                        shown = torch.split(crops(images, boxes, extractor.side), folder.batch)
+                        features = torch.cat([extractor(some) for some in shown])
+                        cut.update(
+                            zip(pictures.names, torch.split(features, [len(rows) for rows in boxes]), strict=True)
+                        )
+                    if not is_real:
+                        sure.update(found)
+                if agree is not None and texts is not None and not is_real:
+                    agree.update(images, _texts(texts, pictures.names))
+                if tell is not None:
+                    tell(len(pictures.names))
+            _add_in_order(part, whole, is_real, fid, kid)
+            _add_in_order(part, cut, is_real, fid_h, kid_h)
     scores = ImageScores(bad={"real": dict(real.bad), "made": dict(made.bad)})
     pairs: list[tuple[str, FID | FIDH, KID | KIDH]] = [("", fid, kid)]
     if real_hands is not None and made_hands is not None:
@@ -107,6 +113,16 @@ def image_scores(
     if agree is not None and clip is not None:
         _add(scores, f"clip_score/{clip.name}", float(agree.compute()), agree.rule)
     return scores
+
+
+def _add_in_order(
+    names: Sequence[str], features: Mapping[str, Tensor], is_real: bool, frechet: FID | FIDH, kernel: KID | KIDH
+) -> None:
+    """Gives both the features in the order of the names: KID draws subsets by place."""
+    rows = [features[name] for name in names if name in features]
+    if rows:
+        frechet.add(torch.cat(rows), is_real)
+        kernel.add(torch.cat(rows), is_real)
 
 
 def _confidence(scores: ImageScores, sure: HandConfidence, name: str) -> None:

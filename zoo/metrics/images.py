@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -174,10 +175,10 @@ class Kernel(SetDistance, ABC):
         direct = min(len(features), max(0, self.limit - start))
         kept[start : start + direct] = features[:direct].float()
         if direct < len(features):  # Vitter's algorithm R: picture i replaces a kept one with chance limit / (i + 1)
-            generator = torch.Generator().manual_seed(start)
             places = {}
             for row in range(direct, len(features)):
-                place = int(torch.randint(start + row + 1, (), generator=generator))
+                number = start + row
+                place = int(np.random.default_rng(number).integers(number + 1))  # the same in batches of any size
                 if place < self.limit:
                     places[place] = row  # of two in one batch the later one stays, as it would one by one
             if places:

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from zoo.metrics.picture_names import SUFFIXES, picture_names
 from zoo.shapes import RawImages, Tensor, UInt8
 
+PART = 1024  # names of a part: small pictures of odd sizes wait no longer than it for others
 SHAPES = 8  # sizes of pictures that wait for a full batch at a time
 
 
@@ -34,7 +35,7 @@ class PictureFolder:
     """The pictures that a folder lists, as sets and runs of `sample` do, or else all .png and .jpg files in it.
 
     Only the names are held in memory. Pictures of one size come in batches together, and what is left at the end comes
-    in smaller ones.
+    in smaller ones. Who needs the order of the names takes `parts` and sorts what `read` gives of each.
 
     Args:
         root: The folder.
@@ -61,11 +62,22 @@ class PictureFolder:
         return len(self.names)
 
     def __iter__(self) -> Iterator[Pictures]:
-        waiting: dict[tuple[int, ...], list[tuple[str, Tensor]]] = defaultdict(list)
+        for part in self.parts():
+            yield from self.read(part)
+
+    def parts(self) -> Iterator[list[str]]:
+        """The names in order, some at a time; what is known of bad files starts anew."""
         self.bad.clear()
+        many = max(PART, self.batch)
+        for start in range(0, len(self.names), many):
+            yield self.names[start : start + many]
+
+    def read(self, names: list[str]) -> Iterator[Pictures]:
+        """Pictures of one size together, so in another order than the names."""
+        waiting: dict[tuple[int, ...], list[tuple[str, Tensor]]] = defaultdict(list)
         with ThreadPoolExecutor(self.threads) as pool:
-            for start in range(0, len(self.names), self.batch):
-                chunk = self.names[start : start + self.batch]
+            for start in range(0, len(names), self.batch):
+                chunk = names[start : start + self.batch]
                 for name, found in zip(chunk, pool.map(self._read, chunk), strict=True):
                     if isinstance(found, str):
                         self.bad[name] = found
