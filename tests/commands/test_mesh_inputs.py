@@ -68,3 +68,18 @@ def test_grey_transparent_and_deep_pictures_become_rgb(tmp_path):
     Image.fromarray(clear).save(tmp_path / "clear.png")
     for name in ("grey", "deep", "clear"):
         np.testing.assert_array_equal(read_mesh_picture(tmp_path / f"{name}.png"), np.stack([grey] * 3, -1))
+
+
+def test_a_bad_row_of_a_file_is_told_by_its_number_and_the_others_are_read(hands, tmp_path):
+    points = hands.vertices.clone()
+    points[1] = torch.nan
+    np.savez(tmp_path / "h.npz", vertices=points)
+    found = MeshReader(Stand(SIZE)).read([str(tmp_path / "h.npz")])
+    first, bad, last = found
+    assert (len(found), first.scene.name, last.scene.name) == (3, "h_0000", "h_0002")
+    assert (bad.name, "h.npz, row 1: it holds numbers that are not finite" in bad.reason) == ("h_0001", True)
+    np.savez(tmp_path / "h.npz", vertices=points, intrinsics=hands.intrinsics[:2])
+    found = MeshReader(Stand(SIZE)).read([str(tmp_path / "h.npz")])
+    [bad] = found
+    assert len(found) == 1
+    assert "it has 2 intrinsics for 3 hands" in bad.reason

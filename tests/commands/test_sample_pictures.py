@@ -250,9 +250,9 @@ def test_a_model_or_a_prompt_decides_what_sample_does():
 
 
 def test_prompts_and_meshes_combine_one_to_all_or_one_to_one():
-    assert paired([1, 2], ["a"]) == [(1, "a"), (2, "a")]
-    assert paired([1], ["a", "b"]) == [(1, "a"), (1, "b")]
-    assert paired([1, 2], ["a", "b"]) == [(1, "a"), (2, "b")]
+    assert list(paired([1, 2], ["a"])) == [(1, "a"), (2, "a")]
+    assert list(paired([1], ["a", "b"])) == [(1, "a"), (1, "b")]
+    assert list(paired([1, 2], ["a", "b"])) == [(1, "a"), (2, "b")]
     with pytest.raises(UsageError, match="2 prompts and --mesh has 3"):
         paired([1, 2, 3], ["a", "b"])
     assert read_prompts("A hand, tan skin.") == ["A hand, tan skin."]

@@ -15,7 +15,7 @@ from datamodules.hand_models import faces_of, pose_hands
 from datamodules.scene import FloatArray, HandModels, ManoPose, Scene, SceneHand
 from zoo.commands.painting.scenes import Posed
 from zoo.commands.painting.stand import Stand
-from zoo.commands.tasks.case import side_of
+from zoo.commands.tasks.case import Unreadable, side_of
 from zoo.hands.openhand import OpenHand
 from zoo.hands.rotations import matrix_to_axis_angle
 from zoo.hands.skeleton import LEFT, RIGHT
@@ -39,18 +39,38 @@ class HandReader:
     unit: str = "m"
     side: int | None = None
 
-    def read(self, file: Path) -> Iterator[Posed]:
-        """The hands of a file: each row of its arrays, or of the results of one hand the best."""
+    def read(self, file: Path) -> Iterator[Posed | Unreadable]:
+        """The hands of a file, as many as `count`: each row of its arrays, or of the results of one hand the best.
+
+        Raises:
+            ValueError: The file as a whole is none of hands.
+        """
+        arrays, hands, sides = self._hands(file)
+        for number, (vertices, side) in enumerate(zip(hands, sides, strict=True)):
+            name = file.stem if len(hands) == 1 else f"{file.stem}_{number:04d}"
+            camera = arrays.get("intrinsics")
+            if camera is not None and camera.ndim == 3:
+                camera = camera[number]
+            try:
+                yield self._posed(name, vertices, side, camera, arrays)
+            except ValueError as error:
+                place = str(file) if len(hands) == 1 else f"{file}, row {number}"
+                yield Unreadable(name, f"{place}: {error}")
+
+    def count(self, file: Path) -> int:
+        """How many hands a file holds; raises as `read` does."""
+        return len(self._hands(file)[1])
+
+    def _hands(self, file: Path) -> tuple[Arrays, list[FloatArray], list[int]]:
+        """The arrays of a file, the vertices and the sides of its hands."""
         arrays = _arrays(file)
         hands = self._vertices(arrays)
         sides = self._sides(arrays, len(hands))
         count = 1 if "record" in arrays else len(hands)  # hypotheses of one hand, best first
-        for number, vertices in enumerate(hands[:count]):
-            name = file.stem if count == 1 else f"{file.stem}_{number:04d}"
-            camera = arrays.get("intrinsics")
-            if camera is not None and camera.ndim == 3:
-                camera = camera[number]
-            yield self._posed(name, vertices, sides[number], camera, arrays)
+        camera = arrays.get("intrinsics")
+        if camera is not None and camera.ndim == 3 and len(camera) < count:
+            raise ValueError(f"it has {len(camera)} intrinsics for {count} hands; give one for all or one each")
+        return arrays, hands[:count], sides[:count]
 
     def _posed(self, name: str, vertices: FloatArray, side: int, camera: NDArray[Any] | None, arrays: Arrays) -> Posed:
         points = torch.from_numpy(vertices)

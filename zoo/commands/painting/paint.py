@@ -1,38 +1,37 @@
 """`sample` with a method that makes pictures: from prompts and pictures of hand meshes to pictures."""
 
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from datamodules.framing import Fit
 from zoo.commands import folder
 from zoo.commands.chosen import newest, say_stopped
-from zoo.commands.errors import one_line
 from zoo.commands.manifest import options_of, say_failed
 from zoo.commands.painting.meshes import MeshReader
 from zoo.commands.painting.names import Names, mesh_name, picture_name
 from zoo.commands.painting.painter import Branch, Painter, Settings, load_painter
-from zoo.commands.painting.prompts import paired, read_prompts
-from zoo.commands.painting.scenes import squared
+from zoo.commands.painting.progress import Pace
+from zoo.commands.painting.prompts import read_prompts
+from zoo.commands.painting.rows import Rows, Wanted, rows_of
 from zoo.commands.painting.sheet import draw_sheets
 from zoo.commands.painting.stand import Stand
 from zoo.commands.painting.store import Picture, PictureStore, Record, pixel_hash
 from zoo.commands.painting.words import check, inputs
-from zoo.commands.tasks.case import Unreadable, side_of
+from zoo.commands.tasks.case import side_of
 from zoo.commands.tasks.stream import Stopped, stoppable
 from zoo.registry import UsageError
 
 
-class Wanted(NamedTuple):
-    """A prompt with what the method sees of a mesh, or why there is none."""
+class Job(NamedTuple):
+    """A picture that is to be made."""
 
-    name: str
-    text: str
-    meshes: dict[Branch, Picture]  # empty for a method that looks at none
-    reason: str = ""
+    record: Record
+    mesh: Picture | None
 
 
 def paint(
@@ -113,110 +112,90 @@ def paint(
     branches: list[Branch] = ["global", "local"] if branch == "both" else [branch]
     reader = MeshReader(Stand(painter.method.size, focal, fill), unit, side_of(side), mano)
     own = list(range(seed, seed + n)) if seeds is None else seeds
-    wanted = _wanted(painter, reader, mesh, prompts, fit, Names(own, branches))
+    rows = rows_of(painter.method, reader, mesh, prompts, fit, Names(own, branches))
 
     target = folder.choose(out, f"sample-{model}")
     header = {**painter.described(), "options": options_of(words)}
     own_base = getattr(painter.method, "base_name", None)  # where the weights say that their base is
     read = inputs([*(mesh or []), painter.source, prompt, base, own_base, mano])
     store = PictureStore(target, header, overwrite, resume, read)
-    total = len(own) * len(branches) * sum(not row.reason for row in wanted)
     try:
         with stoppable():
-            _make(painter, store, wanted, own, branches, batch, resume)
+            _make(painter, store, rows, own, branches, batch, resume)
             store.write_manifest("done", draw_sheets(store) if pictures and store.records else [])
     except Stopped as stop:
         store.write_manifest("stopped")
+        total = len(own) * len(branches) * (rows.many - len(store.failures))
         say_stopped(len(store.records), total, "pictures", target)
         return 128 + stop.number
     return _summary(store)
 
 
-def _wanted(
-    painter: Painter, reader: MeshReader, mesh: list[str] | None, prompts: list[str] | None, fit: Fit, names: Names
-) -> list[Wanted]:
-    """All rows of the sheet."""
-    if not painter.method.meshes:
-        if mesh:
-            raise UsageError(f"{type(painter.method).__name__} looks at no meshes. Leave --mesh out.")
-        if prompts is None:
-            raise UsageError("sample needs --prompt, a text or a text file.")
-        return [Wanted(f"picture_{number:04d}", text, {}) for number, text in enumerate(prompts)]
-    if not mesh:
-        raise UsageError(f"{type(painter.method).__name__} needs --mesh: pictures of hand meshes, or hands to draw.")
-    items = reader.read(mesh)
-    if prompts is None:
-        texts = [None if isinstance(item, Unreadable) else item.scene.caption for item in items]
-        if not any(texts):
-            raise UsageError("sample needs --prompt, a text or a text file; these meshes bring no sentences.")
-        pairs = [(item, text or "A hand.") for item, text in zip(items, texts, strict=True)]
-    else:
-        pairs = paired(items, prompts)
-    rows = []
-    for item, text in pairs:
-        name = names.take(item.name if isinstance(item, Unreadable) else item.scene.name)
-        if isinstance(item, Unreadable):
-            rows.append(Wanted(name, text, {}, one_line(item.reason).rstrip(".")))
-            continue
-        seen = squared(item, painter.method.size, fit)
-        if not len(seen["mesh"]):
-            rows.append(Wanted(name, text, {}, "it has no hand that can be drawn"))
-        else:
-            rows.append(Wanted(name, text, {"global": seen["mesh"][0], "local": seen["mesh_local"][0]}))
-    return rows
-
-
 def _make(
-    painter: Painter, store: PictureStore, wanted: list[Wanted], seeds: list[int], branches: list[Branch], batch: int,
+    painter: Painter, store: PictureStore, rows: Rows, seeds: list[int], branches: list[Branch], batch: int,
     resume: bool,
 ) -> None:  # fmt: skip
-    """Makes the pictures that are not there yet."""
-    jobs: list[tuple[Wanted, Record]] = []
-    for row in wanted:
-        if row.reason:
-            store.failures[row.name] = row.reason
-            continue
-        for seed in seeds:
-            jobs += [(row, _record(painter, store, row, seed, branch, len(seeds))) for branch in branches]
-    progress = tqdm(total=len(jobs), unit="picture", dynamic_ncols=True, disable=not sys.stderr.isatty())
-    with progress:
+    """Makes the pictures that are not there yet; holds no more meshes than wait for a full batch."""
+    each = len(seeds) * len(branches)
+    pace = Pace(rows.many * each)
+    order: dict[str, int] = {}
+    waiting: dict[Branch, list[Job]] = {branch: [] for branch in branches}
+
+    def make(branch: Branch) -> None:
+        some, waiting[branch] = waiting[branch], []
+        meshes = torch.stack([job.mesh for job in some if job.mesh is not None]) if some[0].mesh is not None else None
+        records = [job.record for job in some]
+        made = painter([job["prompt"] for job in records], meshes, [job["seed"] for job in records], branch)
+        for record, picture in zip(records, made, strict=True):
+            store.add(record, picture)
+            store.records.append(record)
+            pace.add(1)
+
+    try:
+        since = time.monotonic()
+        for row in rows.each:
+            if row.reason:
+                store.failures[row.name] = row.reason
+                pace.skip(0, each, time.monotonic() - since)
+            else:
+                jobs = list(_jobs(painter, store, row, seeds, branches))
+                order |= {job.record["file"]: len(order) + place for place, job in enumerate(jobs)}
+                todo: list[Job] = []
+                for job in jobs:
+                    if resume and store.earlier(job.record):
+                        store.records.append(job.record)
+                    else:
+                        todo.append(job)
+                pace.skip(each - len(todo), 0, 0.0 if todo else time.monotonic() - since)
+                for job in todo:
+                    queue = waiting[job.record["branch"]]
+                    queue.append(job)
+                    if len(queue) == batch:
+                        make(job.record["branch"])
+            since = time.monotonic()
         for branch in branches:
-            todo = []
-            for row, record in jobs:
-                if record["branch"] != branch:
-                    continue
-                if resume and store.earlier(record):
-                    store.records.append(record)
-                    progress.update()
-                else:
-                    todo.append((row, record))
-            for start in range(0, len(todo), batch):
-                some = todo[start : start + batch]
-                meshes = torch.stack([row.meshes[branch] for row, _ in some]) if some[0][0].meshes else None
-                made = painter([row.text for row, _ in some], meshes, [record["seed"] for _, record in some], branch)
-                for (_, record), picture in zip(some, made, strict=True):
-                    store.add(record, picture)
-                    store.records.append(record)
-                    progress.update()
-    order = {record["file"]: place for place, (_, record) in enumerate(jobs)}
-    store.records.sort(key=lambda record: order[record["file"]])
+            if waiting[branch]:
+                make(branch)
+    finally:
+        pace.close()
+        store.records.sort(key=lambda record: order[record["file"]])
 
 
-def _record(painter: Painter, store: PictureStore, row: Wanted, seed: int, branch: Branch, several: int) -> Record:
-    name = picture_name(row.name, seed, branch, several)
-    record: Record = {
-        "name": name,
-        "file": f"pictures/{name}.png",
-        "prompt": row.text,
-        "seed": seed,
-        "branch": branch,
-        **painter.notices(row.text),
-    }
-    if row.meshes:
+def _jobs(
+    painter: Painter, store: PictureStore, row: Wanted, seeds: list[int], branches: list[Branch]
+) -> Iterator[Job]:
+    """The pictures of a row; writes those of its meshes."""
+    shown: dict[Branch, Record] = {branch: {} for branch in branches}
+    for branch in branches if row.meshes else ():
         mesh = row.meshes[branch]
-        record["mesh"] = store.add_mesh(mesh_name(row.name, branch), mesh)
-        record["mesh_sha256"] = pixel_hash(mesh)  # or a resumed run would keep the picture of a mesh that has changed
-    return record
+        # Without the hash a resumed run would keep the picture of a mesh that has changed.
+        shown[branch] = {"mesh": store.add_mesh(mesh_name(row.name, branch), mesh), "mesh_sha256": pixel_hash(mesh)}
+    notices = painter.notices(row.text)
+    for seed in seeds:
+        for branch in branches:
+            name = picture_name(row.name, seed, branch, len(seeds))
+            record = {"name": name, "file": f"pictures/{name}.png", "prompt": row.text, "seed": seed, "branch": branch}
+            yield Job({**record, **notices, **shown[branch]}, row.meshes.get(branch))
 
 
 def _summary(store: PictureStore) -> int:

@@ -1,15 +1,25 @@
 """Prompts, from the command line or from a text file."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from zoo.registry import UsageError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 # A suffix of texts, or a slash and another suffix behind it: `my prompts/all.lst`, but not `a 1/2 cup, no. 5`.
 FILE = re.compile(r".*\.(txt|csv|jsonl?)|.*/[^/\s]+\.[a-z]\w{0,4}", re.IGNORECASE | re.DOTALL)
+
+
+@runtime_checkable
+class Counted(Protocol[T_co]):
+    """Things whose number is known before the first is read."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[T_co]: ...
 
 
 def read_prompts(given: str) -> list[str]:
@@ -43,19 +53,19 @@ def read_prompts(given: str) -> list[str]:
     return [given]
 
 
-def paired(meshes: Sequence[T], prompts: Sequence[str]) -> list[tuple[T, str]]:
+def paired(meshes: Counted[T], prompts: Sequence[str]) -> Iterator[tuple[T, str]]:
     """One prompt for all meshes, one mesh for all prompts, or one each.
 
     Raises:
         UsageError: There are several of both, and not as many.
     """
     if len(prompts) == 1:
-        return [(mesh, prompts[0]) for mesh in meshes]
+        return ((mesh, prompts[0]) for mesh in meshes)
     if len(meshes) == 1:
-        return [(meshes[0], prompt) for prompt in prompts]
+        return ((mesh, prompt) for mesh in meshes for prompt in prompts)
     if len(meshes) != len(prompts):
         raise UsageError(
             f"--prompt has {len(prompts)} prompts and --mesh has {len(meshes)} meshes. Give one prompt for all meshes, "
             "one mesh for all prompts, or as many of both."
         )
-    return list(zip(meshes, prompts, strict=True))
+    return zip(meshes, prompts, strict=True)
