@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bases"))  # for reduced.py and layout.py
 import layout
 import reduced
 
+import checkpoints
+from tests.tiny_painter import STEERED
 from zoo.__main__ import main
 from zoo.bases import load_base, read_guide
+from zoo.registry import build
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,30 @@ def test_what_does_not_fit_is_listed_whole_and_nothing_is_written(checkpoint, tm
         assert out.count("  U-Net: missing output_blocks.0.") == len(gone)
         assert f"U-Net: {len(gone)} missing (output_blocks.0." in said
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
+
+
+def test_a_base_that_ships_or_was_released_is_shown(base_weights, capsys):
+    for name in (str(base_weights), "tiny-sd"):
+        assert main(["convert", "show", name]) == 0, capsys.readouterr()
+        assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
+            "U-Net", "autoencoder", "text encoder",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("strength", [1.0, 1.3])
+def test_a_copy_that_is_not_used_as_it_is_comes_with_its_strength(base_weights, tmp_path, capsys, strength):
+    config = yaml.safe_load(STEERED.replace("BASE", str(base_weights)))
+    config["init_args"]["strength"] = strength
+    checkpoints.save(tmp_path / "w", config, build(config).state_dict(), "A painter.")
+    assert main(["convert", "guide", str(tmp_path / "w"), "--to", str(tmp_path / "net")]) == 0
+    said = capsys.readouterr().out
+    if strength == 1:
+        assert "controlnet_conditioning_scale" not in said
+        assert not (tmp_path / "net" / "README.md").exists()
+    else:
+        for text in (said, (tmp_path / "net" / "README.md").read_text()):
+            assert "controlnet_conditioning_scale=1.3," in text
+    assert read_guide(str(tmp_path / "net")) is not None
 
 
 def test_mistakes_are_one_sentence(checkpoint, tmp_path, capsys):
