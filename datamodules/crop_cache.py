@@ -32,7 +32,8 @@ class CropScenes(Scenes):
 
     Labels stay where they are and are moved along. Hand `i` is row `i` of a `HandView` of the other scenes. What is
     missing is cut and written on creation; an interrupted run goes on where it stopped, and processes that start at
-    once share the work. Other options or another dataset get another folder beside.
+    once share the work. Other options or another dataset get another folder beside: up to 64 pictures all over it are
+    compared. Where only others than these changed, delete the folder.
 
     Args:
         scenes: Where the hands come from.
@@ -123,13 +124,17 @@ class CropScenes(Scenes):
         return centre.numpy(), side.numpy()
 
     def _key(self) -> str:
-        """Of the options, and of some hands all over the dataset."""
+        """Of the options, and of some hands and their pictures all over the dataset."""
         some = np.unique(np.linspace(0, len(self.rows) - 1, 64).astype(np.int64))
         centre, side = self._squares(some)
         facts = [self.size, self.margin, self.reach, _QUALITY, _SHARD, len(self.rows), type(self.scenes).__name__]
         names = [self.scenes.read(int(scene), image=False).name for scene, _ in self.rows[some]]
         boxes = np.round(np.concatenate([centre, side[:, None]], 1), 2).tolist()
-        return hashlib.sha256(json.dumps([facts, names, boxes]).encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps([facts, names, boxes]).encode())
+        for scene in np.unique(self.rows[some, 0]).tolist():  # the same labels may come with other pictures
+            if (image := self.scenes.picture(scene)) is not None:
+                key.update(image[..., :3].tobytes())
+        return key.hexdigest()[:16]
 
     def _paths(self, suffix: str) -> list[Path]:
         return [self.folder / f"{i:05d}.{suffix}" for i in range(math.ceil(len(self.rows) / _SHARD))]

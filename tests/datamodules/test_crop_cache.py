@@ -3,10 +3,12 @@ import os
 import pickle
 import tarfile
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from test_batches import Blank
+from tiny_freihand import random_labels, write_freihand
 
 from datamodules.augment import Augment
 from datamodules.crop_cache import CropScenes, reach_of
@@ -73,6 +75,15 @@ def test_other_options_and_other_hands_make_another_cache(tmp_path):
         for n, size, margin, reach in ((9, 32, 1.5, 1.4), (9, 16, 1.5, 1.4), (9, 32, 1.6, 1.4), (9, 32, 1.5, 1.3))
     }
     assert len(folders | {CropScenes(Blank(10), tmp_path, 32, 1.5, 1.4).folder}) == 5
+
+
+def test_other_pictures_of_the_same_labels_make_another_cache(tmp_path):
+    labels = random_labels(3)
+    datasets = [FreiHAND(write_freihand(tmp_path / name, "training", labels), cache=tmp_path) for name in "ab"]
+    for path in (tmp_path / "b").rglob("*.jpg"):
+        cv2.imwrite(str(path), np.zeros((224, 224, 3), np.uint8))
+    first, other, again = (CropScenes(datasets[i].scenes("train"), tmp_path, 32, 1.5, 1.4).folder for i in (0, 1, 0))
+    assert first == again != other
 
 
 def test_workers_get_as_little_of_many_hands_as_of_few_and_read_the_same(tmp_path):
