@@ -23,6 +23,14 @@ def _innermost(text: str) -> str:
     return text
 
 
+def _of_worker(text: str) -> str:
+    """What an exception said, out of the traceback that a loader's worker sends in its place."""
+    caught = re.match(r"Caught (\w+) in .*\nOriginal Traceback", text)
+    if caught is None:
+        return text
+    return re.split(rf"\n(?:[\w.]+\.)?{caught[1]}: ", text)[-1]
+
+
 def explain(error: BaseException) -> tuple[str, int]:
     """What to print for an exception, and the exit code: 1 a problem, 2 wrong usage."""
     if isinstance(error, UsageError):
@@ -43,7 +51,7 @@ def explain(error: BaseException) -> tuple[str, int]:
             "for it), or --trainer.precision bf16-mixed on a GPU.",
             1,
         )
-    message = one_line(_innermost(str(error))) or name
+    message = one_line(_innermost(_of_worker(str(error)))) or name
     if isinstance(error, OSError) and error.strerror and error.filename:
         message = f"{error.strerror}: {error.filename}"
     if name in USER or isinstance(error, OSError):
