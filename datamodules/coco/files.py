@@ -21,12 +21,14 @@ class Files:
     """The files of one part.
 
     Args:
+        part: Which; both may have the same annotations.
         annotations: COCO-WholeBody's.
         images: Folder of the photographs; it need not be there.
         captions: COCO's, or None.
         mano: NeuralAnnot's, or None; there are none for the val part.
     """
 
+    part: Part
     annotations: Path
     images: Path
     captions: Path | None = None
@@ -78,7 +80,7 @@ def find_files(root: Path, part: Part, annotations: Path | None = None, images: 
     places = (labels.parent, root / "annotations", root)
     captions = _first([place / f"captions_{part}2017.json" for place in places])
     mano = _first([place / MANO for place in places]) if part == "train" else None
-    return Files(labels, photos, captions, mano)
+    return Files(part, labels, photos, captions, mano)
 
 
 def _first(paths: list[Path]) -> Path | None:

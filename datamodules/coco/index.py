@@ -70,7 +70,7 @@ class Index:
             cache=self.cache,
             kind="coco",
             stem=self.files.annotations.stem,
-            source=self.files.annotations.resolve(),
+            source=f"{self.files.annotations.resolve()} {self.files.part}",
             state=f"{states} {VERSION}",
             told=(f"The index of {self.files.annotations}", "a fifth of the file's size"),
         )

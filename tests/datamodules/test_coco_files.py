@@ -90,6 +90,15 @@ def test_annotations_are_read_once_until_a_file_changes(tmp_path, monkeypatch):
     assert len(os.listdir(tmp_path / "c")) == 1  # the old one is gone, and so is the draft
 
 
+def test_parts_with_the_same_annotations_keep_an_index_each(tmp_path):
+    root = write_coco(tmp_path / "a", [person(left=points())], mano={})
+    data = COCO(root, annotations=root / "annotations/coco_wholebody_train_v1.0.json", cache=tmp_path / "cache")
+    for _ in range(2):
+        for split in ("train", "val"):
+            assert len(data.index(split).arrays["annotation"]) == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_an_index_that_cannot_be_written_says_where_it_could(tmp_path, monkeypatch):
     root = write_coco(tmp_path / "d", [person(left=points())])
 
