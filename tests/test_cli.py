@@ -84,6 +84,8 @@ def test_fit_writes_a_run_folder_that_says_all_it_needs_to_repeat_it(zoo_says, t
         (["fit", "--model", "toy", "--model.sampler", "Laep"], "--model.sampler=Laep is not known. Did you mean Leap?"),
         (["fit", "--model", "toy", "--model.sampler.stesp=3"], "Did you mean --model.sampler.steps?"),
         (["fit", "--model", "toy", "--config", "no.yaml"], "--config no.yaml is not a file."),
+        (["fit", "--model", "toy", "--data.seed", "3"], "--data.seed would be ignored"),
+        (["fit", "--model", "toy", "--data.seed=3"], "Give --seed N"),
         (["fit", "--model", "toy", "left"], "'left' is left over"),
         (["list", "--al"], "--al is not an option."),
         (["data", "darw"], "data darw is not a command. Did you mean draw?"),

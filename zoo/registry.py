@@ -91,11 +91,13 @@ def resolve(argv: Sequence[str]) -> list[str]:
         argv: The words after `python -m zoo`, the subcommand first.
 
     Raises:
-        UsageError: for an unknown name, or when there is no model.
+        UsageError: for an unknown name, for a seed of the data alone, or when there is no model.
     """
     command, rest = argv[0], list(argv[1:])
     if "-h" in rest or "--help" in rest:
         return [command, "--help"]
+    if any(word.partition("=")[0] in ("--data.seed", "--data.init_args.seed") for word in rest):
+        raise UsageError("--data.seed would be ignored: one seed decides model and data. Give --seed N in its place.")
     rest = [_help_value(rest, i) for i in range(len(rest))]
     rest, model = _take(rest, "model")
     rest, data = _take(rest, "data")
