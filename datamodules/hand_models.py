@@ -37,11 +37,20 @@ def find_models(
     Returns:
         Left and right, or None: neither is known. A dataset that then has no meshes says so with `say_no_mesh`.
     """
-    if (root / TWIN).is_file():
+    if is_twin(root):
         return {side: OpenHand(name) for side, name in _SIDES.items()}
     if mano is not None:
         return {side: Mano(mano, name, tips, fix_left) for side, name in _SIDES.items()}
     return None
+
+
+def is_twin(root: Path) -> bool:
+    """Whether `data synth` made a dataset, whose folder may be an inner one: SET/data, SET/train.
+
+    Args:
+        root: The dataset's folder.
+    """
+    return any((folder / TWIN).is_file() for folder in (root, root.resolve().parent))
 
 
 def pose_hands(models: HandModels, sides: Sequence[int], poses: Sequence[ManoPose]) -> tuple[Vertices, Joints]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from datamodules.freihand.data import FreiHAND
 from datamodules.freihand.evaluate import SERVER, TITLE
 from datamodules.freihand.files import TIPS
-from datamodules.hand_models import TWIN, with_tips
+from datamodules.hand_models import is_twin, with_tips
 from datamodules.scene import FloatArray, Split
 from datamodules.submissions import Submission
 from datamodules.two_lists import TwoLists
@@ -23,7 +23,7 @@ def official(data: FreiHAND, split: Split, folder: Path) -> TwoLists | None:
     if part is None:
         return None
     labelled = part.labelled
-    published = None if (data.root / TWIN).is_file() else TIPS
+    published = None if is_twin(data.root) else TIPS
     return TwoLists(
         SERVER,
         TITLE,

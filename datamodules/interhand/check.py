@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from datamodules.hand_models import TWIN
+from datamodules.hand_models import is_twin
 from datamodules.interhand.files import PARTS, Part, find_files, parts_of
 from datamodules.interhand.index import InterHandIndex
 from datamodules.interhand.twin import BOX
@@ -61,7 +61,7 @@ def _check_part(folder: Path, report: Report, part: Part, progress: bool) -> Non
         )
     _check_fits(report, index, part)
     report.rows += [_camera_row(index, part), _label_row(index, part)]
-    whole = index.tables["images"] == PUBLISHED[part] or (folder / TWIN).is_file()
+    whole = index.tables["images"] == PUBLISHED[part] or is_twin(folder)
     if not whole:
         report.notes.append(
             f"{part} has {index.tables['images']} images; at 5 frames a second {PUBLISHED[part]} were published. It is "

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.base import FolderData
-from datamodules.hand_models import TWIN, absolute, find_models, moved, say_no_mesh
+from datamodules.hand_models import absolute, find_models, is_twin, moved, say_no_mesh
 from datamodules.interhand.files import HAND_TYPES, PARTS, Fps, Part, find_files, parts_of
 from datamodules.interhand.index import Camera, InterHandIndex, of_whole_hands
 from datamodules.photos import read_photo
@@ -220,7 +220,7 @@ class InterHand(FolderData):
     @property
     def tips(self) -> tuple[int, ...] | None:
         """The vertices of MANO that the labels use as thumb to pinky tip; a twin uses its own hand's."""
-        return None if (self.root / TWIN).is_file() else TIPS
+        return None if is_twin(self.root) else TIPS
 
     @cached_property
     def models(self) -> HandModels | None:

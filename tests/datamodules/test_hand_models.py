@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from datamodules.hand_models import TWIN, absolute, faces_of, find_models, moved, pose_hands
+from datamodules.interhand.data import InterHand
 from datamodules.scene import ManoPose
 from datamodules.twins import whole_folder
 from zoo.hands.openhand import OpenHand
@@ -63,6 +66,16 @@ def test_only_a_twin_brings_its_own_hand(tmp_path):
     models = find_models(tmp_path, tmp_path / "no such folder")
     assert models is not None
     assert {side: model.side for side, model in models.items()} == {LEFT: LEFT, RIGHT: RIGHT}
+
+
+def test_an_inner_folder_of_a_twin_is_of_the_twin(tmp_path, monkeypatch):
+    (tmp_path / TWIN).write_text("{}")
+    (tmp_path / "data" / "deeper").mkdir(parents=True)
+    assert find_models(tmp_path / "data", None) is not None
+    assert find_models(tmp_path / "data" / "deeper", None) is None
+    monkeypatch.chdir(tmp_path / "data")
+    assert find_models(Path("."), None) is not None
+    assert InterHand("../data").tips is None
 
 
 def test_faces_are_known_only_where_they_fit():
