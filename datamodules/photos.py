@@ -40,6 +40,22 @@ def read_jpeg(path: Path, space: Literal["RGB", "RGBX", "GRAY"] = "RGB") -> Byte
         raise damaged(path) from error
 
 
+def of_size(picture: ByteArray, size: tuple[int, int], path: Path) -> ByteArray:
+    """The same picture, which must have the size that its labels are for: on another one they lie elsewhere.
+
+    Args:
+        picture: (h, w, channels).
+        size: Height and width by its annotation, pixels.
+        path: Where it was read.
+    """
+    if picture.shape[:2] != size:
+        raise UnreadableFileError(
+            f"{path} is {picture.shape[1]} x {picture.shape[0]} pixels, but {size[1]} x {size[0]} by its annotation, "
+            "which its labels are for. Unpack the images again or change --data.root."
+        )
+    return picture
+
+
 def photo_size(path: Path) -> tuple[int, int]:
     """Height and width of a picture, pixels; of a JPEG, only its head is read."""
     if path.suffix.lower() not in (".jpg", ".jpeg"):

@@ -12,7 +12,7 @@ from datamodules.coco.camera import keep_pixels, made_up_camera
 from datamodules.coco.files import PARTS, Files, Part, find_annotations, find_files
 from datamodules.coco.index import SIDES, Index
 from datamodules.hand_models import absolute, find_models, moved, pose_hands, say_no_mesh
-from datamodules.photos import read_photo
+from datamodules.photos import of_size, read_photo
 from datamodules.scene import BoolArray, ByteArray, FloatArray, HandModels, ManoPose, Scene, SceneHand, Scenes, Split
 from zoo.hands.model import HandModel
 from zoo.hands.skeleton import LEFT, RIGHT
@@ -67,10 +67,7 @@ class COCOScenes(Scenes):
     def read(self, index: int, *, image: bool = True, mask: bool = False) -> Scene:
         arrays, person = self.index.arrays, self.people[index]
         row = int(arrays["image"][person])
-        height, width = arrays["size"][row].tolist()
-        path = self._path(index)
-        picture = read_photo(path) if image else None
-        size = (height, width) if picture is None else picture.shape[:2]
+        path, size = self._path(index), self._size(index)
         camera, poses = self._poses(person, size)
         hands = {side: self._hand(person, side, poses.get(side)) for side in SIDES if arrays["hands"][person, side]}
         captions = self.index.captions(row)
@@ -80,13 +77,18 @@ class COCOScenes(Scenes):
             size=size,
             intrinsics=camera,
             hands=hands,
-            image=picture,
+            image=of_size(read_photo(path), size, path) if image else None,
             caption=captions[chosen] if captions else None,
             name=f"{path.parent.name}/{path.stem}/{int(arrays['annotation'][person])}",
         )
 
     def picture(self, index: int) -> ByteArray:
-        return read_photo(self._path(index))
+        path = self._path(index)
+        return of_size(read_photo(path), self._size(index), path)
+
+    def _size(self, index: int) -> tuple[int, int]:
+        height, width = self.index.arrays["size"][int(self.index.arrays["image"][self.people[index]])].tolist()
+        return height, width
 
     def _path(self, index: int) -> Path:
         row = int(self.index.arrays["image"][self.people[index]])

@@ -11,7 +11,7 @@ from datamodules.base import FolderData, held_out_part
 from datamodules.hand_models import find_models, moved, say_no_mesh
 from datamodules.ho3d.files import EVAL_SOURCE, SIZE, TIPS, HO3DPart
 from datamodules.ho3d.masks import Masks
-from datamodules.photos import read_photo
+from datamodules.photos import of_size, read_photo
 from datamodules.scene import BoolArray, ByteArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
 from zoo.hands.skeleton import MANO_TIPS_TO_SNAP, RIGHT, WRIST
 
@@ -52,13 +52,14 @@ class HO3DScenes(Scenes):
             size=SIZE,
             intrinsics=np.array(self.part.table["camera"][row]),
             hands={RIGHT: self._hand(row) if self.part.part == "train" else self._evaluated(row)},
-            image=read_photo(self.part.image(name)) if image else None,
+            image=self.picture(index) if image else None,
             mask=self.masks.read(name) if mask else None,
             name=f"{self.part.part}/{name}",
         )
 
     def picture(self, index: int) -> ByteArray:
-        return read_photo(self.part.image(self.part.name(int(self.rows[index]))))
+        path = self.part.image(self.part.name(int(self.rows[index])))
+        return of_size(read_photo(path), SIZE, path)
 
     def _hand(self, row: int) -> SceneHand:
         """A training frame's; its crop goes around its joints."""

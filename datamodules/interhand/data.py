@@ -12,7 +12,7 @@ from datamodules.base import FolderData
 from datamodules.hand_models import absolute, find_models, is_twin, moved, say_no_mesh
 from datamodules.interhand.files import HAND_TYPES, PARTS, Fps, Part, find_files, parts_of
 from datamodules.interhand.index import Camera, InterHandIndex, of_whole_hands
-from datamodules.photos import read_photo
+from datamodules.photos import of_size, read_photo
 from datamodules.scene import BoolArray, ByteArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes, Split
 from zoo.hands.skeleton import INTERHAND_TO_SNAP, LEFT, RIGHT
 
@@ -90,13 +90,8 @@ class InterHandScenes(Scenes):
     def picture(self, index: int) -> ByteArray:
         row = int(self.rows[index])
         height, width = int(self.index.arrays["height"][row]), int(self.index.arrays["width"][row])
-        picture = read_photo(self.index.path(row))
-        if picture.shape[:2] != (height, width):
-            raise ValueError(
-                f"{self.index.path(row)} is {picture.shape[1]} x {picture.shape[0]} pixels, but {width} x {height} by "
-                "its annotation, which its labels are for. Unpack the images again or change --data.root."
-            )
-        return picture
+        path = self.index.path(row)
+        return of_size(read_photo(path), (height, width), path)
 
     def _there(self, rows: IntArray) -> BoolArray:
         """(m, 2) left and right: enough joints are seen; or nothing is known of them, but a fit and the label are."""

@@ -3,6 +3,8 @@ import os
 import pickle
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from tiny_coco import only, person, points, scenes, write_coco
 
@@ -57,6 +59,14 @@ def test_a_truncated_image_is_named_when_it_is_read(tmp_path):
     os.truncate(root / "images/train2017/000000000005.jpg", 300)
     with pytest.raises(UnreadableFileError, match=r"000000000005\.jpg \(300 bytes\) is not a whole JPEG"):
         only(root)
+
+
+def test_an_image_of_another_size_than_its_labels_is_named(tmp_path):
+    root = write_coco(tmp_path, [person(left=points())])
+    cv2.imwrite(str(root / "images/train2017/000000000005.jpg"), np.zeros((240, 320, 3), np.uint8))
+    for read in (lambda: only(root), lambda: scenes(root).picture(0)):
+        with pytest.raises(UnreadableFileError, match=r"000000000005\.jpg is 320 x 240 pixels, but 640 x 480 by"):
+            read()
 
 
 @pytest.mark.parametrize(

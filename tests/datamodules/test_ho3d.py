@@ -6,6 +6,7 @@ import pickletools
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from datamodules.ho3d.files import TIPS, HO3DPart
 from datamodules.ho3d.metas import KEYS, read_meta
 from datamodules.ho3d.python2 import write_pickle
 from datamodules.ho3d.twin import synth
+from datamodules.photos import UnreadableFileError
 from zoo.hands import openhand
 from zoo.hands.openhand import OpenHand
 from zoo.hands.rotations import axis_angle_to_matrix
@@ -30,6 +32,16 @@ ASSETS = Path(openhand.__file__).with_name("assets") / "openhand"
 def broken(ho3d, tmp_path):
     """A copy that may be damaged."""
     return shutil.copytree(ho3d, tmp_path / "HO3D_v3")
+
+
+def test_an_image_of_another_size_than_its_labels_is_named(broken):
+    scenes = HO3D(broken).scenes("train")
+    path = scenes.part.image(scenes.part.name(int(scenes.rows[1])))
+    cv2.imwrite(str(path), np.zeros((240, 320, 3), np.uint8))
+    with pytest.raises(UnreadableFileError, match="is 320 x 240 pixels, but 640 x 480 by its annotation"):
+        scenes.picture(1)
+    with pytest.raises(UnreadableFileError, match="320 x 240"):
+        scenes.read(1)
 
 
 def joints_of(pose, model=None):

@@ -12,6 +12,7 @@ from datamodules import HandData, InterHand
 from datamodules.hand_models import pose_hands
 from datamodules.interhand.data import TIPS, InterHandScenes
 from datamodules.interhand.truth import truth
+from datamodules.photos import UnreadableFileError
 from datamodules.scene import ManoPose
 from zoo.hands.skeleton import INTERHAND_TO_SNAP, LEFT, RIGHT
 
@@ -239,7 +240,7 @@ def test_a_picture_of_another_size_than_its_labels_is_refused(interhand, tmp_pat
     data = tiny.load(root, "val", "data")
     data["images"][0]["width"] = 300
     tiny.save(root, "val", "data", data)
-    with pytest.raises(ValueError, match="334 x 512 pixels, but 300 x 512"):
+    with pytest.raises(UnreadableFileError, match="334 x 512 pixels, but 300 x 512"):
         InterHand(root).scenes("val").read(0)
     assert InterHand(root).scenes("val").read(0, image=False).size == (512, 300)
 
