@@ -1,11 +1,13 @@
 """Crops of a dataset's hands, cut once and kept as JPEGs in tar files, so that training decodes no whole picture."""
 
+import errno
 import hashlib
 import io
 import json
 import math
 import os
 import tarfile
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -25,6 +27,8 @@ from zoo.hands.camera import square_box
 
 _SHARD = 1024  # hands a tar file
 _QUALITY = 88
+_ABANDONED = 24 * 3600  # seconds after which the draft of a killed process is removed
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CropScenes(Scenes):
@@ -144,10 +148,18 @@ class CropScenes(Scenes):
         if not missing:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._clean()
         first = os.getpid() % len(missing)  # processes that start together begin at different places
         for shard in tqdm(missing[first:] + missing[:first], desc="Cutting crops", unit="kHand", delay=5):
             if not self._paths("npy")[shard].is_file():
                 self._write(shard)
+
+    def _clean(self) -> None:
+        """Removes drafts that nobody finishes."""
+        for draft in self.folder.glob("*.tmp"):
+            with suppress(OSError):  # which its process may just have renamed
+                if time.time() - draft.stat().st_mtime > _ABANDONED:
+                    draft.unlink()
 
     def _write(self, shard: int) -> None:
         rows = np.arange(shard * _SHARD, min((shard + 1) * _SHARD, len(self.rows)))
@@ -170,6 +182,14 @@ class CropScenes(Scenes):
             with draft.open("wb") as file:
                 np.save(file, table)
             os.replace(draft, self.folder / f"{shard:05d}.npy")  # last: it says that the tar is whole
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            raise OSError(
+                error.errno,
+                f"Crops could not be written to {self.folder} ({error.strerror}). Those that are there stay. Make room "
+                "there, set --data.crop_cache to another folder, or leave it out.",
+            ) from error
         finally:
             with suppress(OSError):
                 draft.unlink()

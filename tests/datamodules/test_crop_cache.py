@@ -1,4 +1,5 @@
 import copy
+import errno
 import os
 import pickle
 import tarfile
@@ -15,6 +16,7 @@ from datamodules.crop_cache import CropScenes, reach_of
 from datamodules.freihand.data import FreiHAND
 from datamodules.hand_view import HandView
 from datamodules.photos import UnreadableFileError
+from zoo.commands.errors import explain
 
 VARIED = Augment(rotation=90.0, scale=0.2, shift=0.1, erase=0.0)
 
@@ -114,6 +116,28 @@ def test_a_damaged_shard_is_named(tmp_path):
         os.truncate(file.fileno(), 600)
     with pytest.raises(UnreadableFileError, match="Delete its folder"):
         scenes.picture(2)
+
+
+def test_a_full_disk_names_the_flag_and_leaves_no_draft(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(OSError, match=r"No space left.*--data\.crop_cache") as caught:
+        CropScenes(Blank(3), tmp_path, 32, 1.5, 1.4)
+    assert "--data.crop_cache" in explain(caught.value)[0]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_drafts_of_killed_processes_go_after_a_day(tmp_path):
+    folder = CropScenes(Blank(3), tmp_path, 32, 1.5, 1.4).folder
+    (folder / "00000.npy").unlink()
+    killed, working = folder / "00000.1.tmp", folder / "00000.2.tmp"
+    for draft in (killed, working):
+        draft.touch()
+    os.utime(killed, (1e9, 1e9))
+    CropScenes(Blank(3), tmp_path, 32, 1.5, 1.4)
+    assert list(folder.glob("*.tmp")) == [working]
 
 
 def test_a_cache_smaller_than_a_crop_names_its_flag(tmp_path):
