@@ -87,7 +87,7 @@ class SceneLabels:
             front = mesh[mesh[:, 2] > NEAR]
             points.append(project(front, self.intrinsics[i]))
         for side, hand in scene.hands.items():
-            if hand.box is not None and not bool(self.has_mesh[i, side] | self.joints2d_valid[i, side].any()):
+            if hand.box is not None and not bool(self.has_mesh[i, side]):  # a few joints say less than it
                 low, high = _tensor(hand.box).view(2, 2)
                 half = (high - low) / (2 * margin)
                 middle = ((low + high) / 2).clamp(torch.zeros(2), torch.tensor([width - 1.0, height - 1.0]))

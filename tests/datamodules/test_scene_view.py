@@ -206,6 +206,14 @@ def test_a_box_alone_decides_the_local_part():
     torch.testing.assert_close(box[2:] - box[:2], torch.full((2,), 100.0))  # the longer side, with the margin it had
 
 
+def test_a_box_counts_beside_a_joint():
+    one = np.arange(21) == 0
+    box = np.float32([59.5, 19.5, 119.5, 79.5])
+    boxed = batch_of(scene([SceneHand(1, box=box)]), size=200)
+    labelled = SceneHand(1, joints2d=np.full((21, 2), (90, 50), np.float32), joints2d_valid=one, box=box)
+    torch.testing.assert_close(batch_of(scene([labelled]), size=200)["box"], boxed["box"])
+
+
 def test_hands_outside_of_the_picture_do_not_count():
     batch = batch_of(scene([whole(1, 5.0)]))
     assert batch["box"].tolist() == [[-1, -1, 1, 1]]
