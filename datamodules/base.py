@@ -44,7 +44,7 @@ class HandData(LightningDataModule, ABC):
         crop: The part of a whole picture that is shown larger: "robust" for a square around all hands, "official" for
             the first two outlines in the picture of their meshes, as AttentionHand's released code takes it.
         crop_cache: Folder where the pictures of training hands are kept cut out, which reads several times faster;
-            None cuts them every time.
+            None cuts them every time. Only for rows of hands.
         crop_reach: Side of what is kept there over the side of a crop; None is all that `augment` can show.
     """
 
@@ -75,6 +75,11 @@ class HandData(LightningDataModule, ABC):
             raise ValueError(
                 f"batch_size={batch_size}, size={size}, workers={workers}, batches_per_epoch={batches_per_epoch}: "
                 "at least 1 row, 8 pixels, 0 workers and 1 batch are needed. Set --data.NAME of the one that is less."
+            )
+        if crop_cache is not None and rows == "scenes":
+            raise ValueError(
+                f"crop_cache={crop_cache} keeps crops of hands, but rows=scenes reads whole pictures. Leave "
+                "--data.crop_cache out, or set --data.rows hands."
             )
         self.batch_size = batch_size
         self.size = size

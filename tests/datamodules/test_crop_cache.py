@@ -145,6 +145,11 @@ def test_a_cache_smaller_than_a_crop_names_its_flag(tmp_path):
         CropScenes(Blank(3), tmp_path, 32, 1.5, 0.9)
 
 
+def test_whole_pictures_have_no_cache(freihand, tmp_path):
+    with pytest.raises(ValueError, match=r"whole pictures\. Leave --data\.crop_cache out"):
+        FreiHAND(freihand, rows="scenes", crop_cache=tmp_path)
+
+
 def test_only_training_crops_are_kept(freihand, tmp_path):
     data = FreiHAND(freihand, cache=tmp_path, crop_cache=tmp_path / "c", size=32)
     data.view("val")
