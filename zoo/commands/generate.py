@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.commands.folder import write_text
+from zoo.commands.factory.claim import claim_set, placeless, read_manifest, write_manifest
 from zoo.registry import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Layout = Literal["attentionhand", "freihand", "both"]
 FREE = ("device", "part", "out", "overwrite", "ckpt", "base", "root", "mano", "segmenter")  # may change in a restart
+INPUTS = ("prompts", "root", "mano", "segmenter", "base", "estimator", "poses")  # may be files or folders
 
 
 def generate(
@@ -103,7 +104,8 @@ def generate(
 
     rank, world = part_of(part)
     maker, settings = _maker(words)
-    manifest = _claim(out, settings, overwrite and rank == 0)
+    inputs = [*(words[key] for key in INPUTS), maker.painter.source, getattr(maker.painter.method, "base_name", None)]
+    manifest = claim_set(out, settings, overwrite and rank == 0, inputs)
     if manifest["status"] == "done":
         clean(out, layout != "freihand")
         print(f"{out} is whole already: {manifest['made']} pictures. Another seed, in another folder, makes more.")
@@ -120,7 +122,7 @@ def generate(
                 maker.make(rows, progress.tell)
             progress.close()
             with alone(out / PARTS / ".lock", "", wait=True):  # of several that are ready, one joins the shards
-                if _read(out)["status"] != "done":
+                if read_manifest(out)["status"] != "done":
                     missing = [rows for rows in shards if not shard_file(out, rows).is_file()]
                     if missing:
                         print(
@@ -131,7 +133,7 @@ def generate(
                     said = finish(out, maker.writer, shards, layout != "attentionhand", maker.poses.models)
                     said |= {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "status": "done"}
                     said["pictures_an_hour"] = round(progress.hourly)
-                    _write(out, {**manifest, **said})
+                    write_manifest(out, {**manifest, **said})
                 clean(out, layout != "freihand")
     except Stopped as stop:
         progress.close()
@@ -178,16 +180,10 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     options = {key: value for key, value in words.items() if key not in FREE and key != "model"}
     options |= {key: Path(options[key]).name for key in files if key in options}
     settings = {**painter.described(), "options": options, "files": files}
-    settings["checkpoint"] = {"name": _placeless(weights), "sha256": settings["checkpoint"]["sha256"]}
+    settings["checkpoint"] = {"name": placeless(weights), "sha256": settings["checkpoint"]["sha256"]}
     if "base" in settings:
-        settings["base"]["name"] = _placeless(settings["base"]["name"])
+        settings["base"]["name"] = placeless(settings["base"]["name"])
     return maker, json.loads(json.dumps(settings))
-
-
-def _placeless(word: str) -> str:
-    """A word of the command line, but of absolute paths the last part: a set says nothing of the disk it came from."""
-    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return flag + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def _digests(words: dict[str, Any]) -> dict[str, str]:
@@ -220,56 +216,9 @@ def _device(given: str) -> str:
     return given
 
 
-def _claim(out: Path, settings: dict[str, Any], overwrite: bool) -> dict[str, Any]:
-    """The manifest of the folder: a new one, or that of an unfinished or finished set of the same settings."""
-    from zoo.commands.folder import claim
-
-    if overwrite or not (out / "manifest.json").is_file():
-        inside = list(out.iterdir()) if out.is_dir() else []
-        if overwrite or [path for path in inside if not path.name.startswith(".")]:
-            claim(out, overwrite)
-        _write(out, {"status": "unfinished", **settings})
-    found = _read(out)
-    for key in ("checkpoint", "base", "sampler", "scale", "strength", "tas", "size", "files"):
-        if _known(key, found) != _known(key, settings):
-            raise UsageError(_other(out, key, _known(key, found), _known(key, settings)))
-    before, now = found.get("options", {}), settings["options"]
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            raise UsageError(_other(out, f"--{key}", before.get(key), now.get(key)))
-    return found
-
-
-def _known(key: str, settings: dict[str, Any]) -> Any:
-    """What must agree: where weights lie may differ, which they are may not."""
-    value = settings.get(key)
-    return value[{"checkpoint": "sha256", "base": "hash"}[key]] if key in ("checkpoint", "base") and value else value
-
-
-def _other(out: Path, key: str, before: Any, now: Any) -> str:
-    return (
-        f"The pictures in {out} are made with {key} {before}, not {now}. Give the same options to go on, another "
-        "folder with --out, or --overwrite."
-    )
-
-
-def _read(out: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((out / "manifest.json").read_text())
-        _ = found["status"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{out}/manifest.json is damaged. Give another folder, or --overwrite.") from error
-    return found
-
-
-def _write(out: Path, manifest: dict[str, Any]) -> None:
-    command = {"command": ["python", "-m", "zoo", *map(_placeless, sys.argv[1:])]}
-    write_text(out / "manifest.json", json.dumps({**command, **manifest}, indent=1, ensure_ascii=False) + "\n")
-
-
 def _summary(out: Path) -> int:
     """Prints what was made; the exit code: 0, or 1 when nothing was."""
-    said = _read(out)
+    said = read_manifest(out)
     refused = f", {said['rejected']} refused ({100 * said['rejection_rate']:.1f} %)" if said["rejected"] else ""
     skipped = f", {said['skipped']} skipped" if said["skipped"] else ""
     speed = f"; {said['pictures_an_hour']} an hour" if said["pictures_an_hour"] else ""

@@ -1,0 +1,85 @@
+"""Whose folder a set's is: its manifest, and what must agree for the set to go on."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from zoo.commands.folder import claim, write_text
+from zoo.registry import UsageError
+
+
+def claim_set(
+    out: Path, settings: dict[str, Any], overwrite: bool = False, inputs: Iterable[Path | str | None] = ()
+) -> dict[str, Any]:
+    """The manifest of the folder: a new one, or that of an unfinished or finished set of the same settings.
+
+    Args:
+        out: The folder.
+        settings: What decides the set.
+        overwrite: Empty the folder first.
+        inputs: Words that may be files or folders, which emptying must not delete.
+    """
+    if overwrite or not (out / "manifest.json").is_file():
+        inside = list(out.iterdir()) if out.is_dir() else []
+        if overwrite or [path for path in inside if not path.name.startswith(".")]:
+            claim(out, overwrite, inputs=_there(inputs))
+        write_manifest(out, {"status": "unfinished", **settings})
+    found = read_manifest(out)
+    for key in ("checkpoint", "base", "sampler", "scale", "strength", "tas", "size", "files"):
+        if _known(key, found) != _known(key, settings):
+            raise UsageError(_other(out, key, _known(key, found), _known(key, settings)))
+    before, now = found.get("options", {}), settings["options"]
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise UsageError(_other(out, f"--{key}", before.get(key), now.get(key)))
+    return found
+
+
+def read_manifest(out: Path) -> dict[str, Any]:
+    """What is known of a set."""
+    try:
+        found: dict[str, Any] = json.loads((out / "manifest.json").read_text())
+        _ = found["status"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{out}/manifest.json is damaged. Give another folder, or --overwrite.") from error
+    return found
+
+
+def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Notes it, after the command of this process."""
+    command = {"command": ["python", "-m", "zoo", *map(placeless, sys.argv[1:])]}
+    write_text(out / "manifest.json", json.dumps({**command, **manifest}, indent=1, ensure_ascii=False) + "\n")
+
+
+def placeless(word: str) -> str:
+    """A word of the command line, but of absolute paths the last part: a set says nothing of the disk it came from."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + (Path(value).name if Path(value).is_absolute() else value)
+
+
+def _known(key: str, settings: dict[str, Any]) -> Any:
+    """What must agree: where weights lie may differ, which they are may not."""
+    value = settings.get(key)
+    return value[{"checkpoint": "sha256", "base": "hash"}[key]] if key in ("checkpoint", "base") and value else value
+
+
+def _other(out: Path, key: str, before: Any, now: Any) -> str:
+    return (
+        f"The pictures in {out} are made with {key} {before}, not {now}. Give the same options to go on, another "
+        "folder with --out, or --overwrite."
+    )
+
+
+def _there(words: Iterable[Path | str | None]) -> list[Path]:
+    """Those of the words that are paths: names and texts are not."""
+    found = []
+    for word in words:
+        path = Path(word or "").expanduser()
+        try:
+            if word and path.exists():
+                found.append(path)
+        except OSError:  # a text may be longer than a name can be
+            continue
+    return found
