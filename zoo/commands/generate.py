@@ -107,7 +107,7 @@ def generate(
     inputs = [*(words[key] for key in INPUTS), maker.painter.source, getattr(maker.painter.method, "base_name", None)]
     manifest = claim_set(out, settings, overwrite and rank == 0, inputs)
     if manifest["status"] == "done":
-        clean(out, layout != "freihand")
+        clean(out, layout != "freihand" or not manifest.get("freihand"))
         print(f"{out} is whole already: {manifest['made']} pictures. Another seed, in another folder, makes more.")
         return 0
     shards = [range(start, min(start + shard, n)) for start in range(0, n, shard)]
@@ -134,7 +134,7 @@ def generate(
                     said |= {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "status": "done"}
                     said["pictures_an_hour"] = round(progress.hourly)
                     write_manifest(out, {**manifest, **said})
-                clean(out, layout != "freihand")
+                clean(out, layout != "freihand" or not read_manifest(out).get("freihand"))
     except Stopped as stop:
         progress.close()
         print(
@@ -175,7 +175,8 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     size = painter.method.size
     poses = poses_of(words["poses"], words["root"], words["mano"], words["split"], words["seed"], size, words["left"])
     writer = AttentionHandWriter(words["out"] / "data", words["n"], shard=words["shard"])
-    maker = ShardMaker(words["out"], painter, poses, prompts, gate, writer, words["seed"], words["batch"])
+    single = words["layout"] == "freihand"
+    maker = ShardMaker(words["out"], painter, poses, prompts, gate, writer, words["seed"], words["batch"], single)
     files = _digests(words)
     options = {key: value for key, value in words.items() if key not in FREE and key != "model"}
     options |= {key: Path(options[key]).name for key in files if key in options}
@@ -217,15 +218,17 @@ def _device(given: str) -> str:
 
 
 def _summary(out: Path) -> int:
-    """Prints what was made; the exit code: 0, or 1 when nothing was."""
+    """Prints what was made; the exit code: 0, or 1 when nothing of the layout that was asked for was."""
     said = read_manifest(out)
+    layout, single = said["options"]["layout"], said.get("freihand", 0)
     refused = f", {said['rejected']} refused ({100 * said['rejection_rate']:.1f} %)" if said["rejected"] else ""
     skipped = f", {said['skipped']} skipped" if said["skipped"] else ""
     speed = f"; {said['pictures_an_hour']} an hour" if said["pictures_an_hour"] else ""
-    print(f"{said['made']} pictures in {out}{refused}{skipped}{speed}")
+    also = f", {single} of them in FreiHAND's layout" if layout == "both" else ""
+    print(f"{single if layout == 'freihand' else said['made']} pictures in {out}{also}{refused}{skipped}{speed}")
     for reason, count in said["reasons"].items():
         print(f"  {count}: {reason}", file=sys.stderr)
-    return int(not said["made"])
+    return int(not (single if layout == "freihand" else said["made"]))
 
 
 COMMANDS = generate

@@ -63,6 +63,7 @@ class ShardMaker:
         writer: Of the folder of rows.
         seed: Other seeds give another set.
         batch: Pictures at once.
+        single: Skip all scenes but those of one hand that has a mesh.
     """
 
     root: Path
@@ -73,6 +74,7 @@ class ShardMaker:
     writer: AttentionHandWriter
     seed: int
     batch: int
+    single: bool = False
 
     def make(self, rows: range, tell: Callable[[int], object] = lambda many: None) -> list[Record]:
         """Writes a shard's files; the one in `PARTS` last, which says that all are there.
@@ -128,6 +130,8 @@ class ShardMaker:
         if not mask.any():
             return "no hand is in the picture"
         scene = _square(index, posed, seen)
+        if self.single and not _is_single(scene):
+            return "it is not one hand with a mesh"
         joints = {side: hand.joints for side, hand in scene.hands.items()}
         text = self.prompts.of(index, joints)
         scene = replace(scene, caption=text, mesh_image=np.ascontiguousarray(mesh.permute(1, 2, 0).numpy()))
