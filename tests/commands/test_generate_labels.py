@@ -1,12 +1,21 @@
 """Made pictures show the hands that their labels name, and no others."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from datamodules.attentionhand.writer import AttentionHandWriter
-from datamodules.scene import Scene
+from datamodules.scene import Scene, SceneHand
 from zoo.__main__ import main
+from zoo.commands.factory.gate import Gate
+from zoo.commands.factory.poses import OpenHandPoses, Poses
+from zoo.commands.factory.prompts import Lines
+from zoo.commands.factory.shard import ShardMaker
+from zoo.commands.painting.painter import Settings, load_painter
+from zoo.commands.painting.scenes import Posed
+from zoo.hands.skeleton import LEFT, RIGHT
 
 COMMON = ("-n", "3", "--shard", "2", "--batch", "2", "--steps", "1", "--tas", "off", "--device", "cpu")
 
@@ -41,3 +50,47 @@ def test_freihand_s_layout_takes_no_time_for_what_it_cannot_hold(painter_weights
     assert main(words(painter_weights, tmp_path / "both", *more, "--layout", "both")) == 0
     assert "3 pictures in" in (said := capsys.readouterr().out)
     assert "0 of them in FreiHAND's layout" in said
+
+
+class Given(Poses):
+    """The same scene for every index."""
+
+    def __init__(self, posed):
+        self.posed, self.models = posed, posed.models
+
+    def draw(self, index):
+        return self.posed
+
+
+@pytest.fixture(scope="module")
+def draft(painter_weights, tmp_path_factory):
+    """What is asked for where hands are these."""
+    painter = load_painter(str(painter_weights), Settings(steps=1), device="cpu")
+    root = tmp_path_factory.mktemp("drafts")
+
+    def of(posed):
+        writer = AttentionHandWriter(root / "data", 1)
+        maker = ShardMaker(root, painter, Given(posed), Lines(0, ["{hand}"]), Gate(), writer, seed=0, batch=1)
+        return maker._draft(0)
+
+    return of
+
+
+def test_a_hand_that_is_not_drawn_is_neither_labelled_nor_spoken_of(draft):
+    posed = OpenHandPoses(seed=2, size=32, left=0.0).draw(0)
+    right = posed.scene.hands[RIGHT]
+    left = SceneHand(LEFT, joints=right.joints, joints2d=np.zeros((21, 2), np.float32))
+    made = draft(posed._replace(scene=replace(posed.scene, hands={LEFT: left, RIGHT: right})))
+    assert list(made.scene.hands) == [RIGHT]
+    assert made.record["sides"] == ["right"]
+    assert "left" not in made.record["prompt"]
+
+
+def test_joints_that_are_not_all_known_make_no_gesture(draft):
+    joints = OpenHandPoses(seed=2, size=32, left=0.0).draw(0).scene.hands[RIGHT].joints
+    joints = np.where(np.arange(21)[:, None] % 2, joints, 0).astype(np.float32)
+    picture = np.full((32, 32, 3), 255, np.uint8)
+    for valid, said in ((joints[:, 2] > 0, True), (np.ones(21, bool), False)):
+        hand = SceneHand(RIGHT, joints=joints, joints_valid=valid)
+        made = draft(Posed(Scene(0, (32, 32), np.eye(3, dtype=np.float32), {RIGHT: hand}, mesh_image=picture)))
+        assert (made.record["prompt"] == "a right hand") == said

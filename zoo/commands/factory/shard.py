@@ -132,7 +132,7 @@ class ShardMaker:
         scene = _square(index, posed, seen)
         if self.single and not _is_single(scene):
             return "it is not one hand with a mesh"
-        joints = {side: hand.joints for side, hand in scene.hands.items()}
+        joints = {side: _known_joints(hand) for side, hand in scene.hands.items()}
         text = self.prompts.of(index, joints)
         scene = replace(scene, caption=text, mesh_image=np.ascontiguousarray(mesh.permute(1, 2, 0).numpy()))
         record = {
@@ -188,11 +188,14 @@ def seed_of(seed: int, index: int) -> int:
 
 
 def _square(index: int, posed: Posed, seen: SceneBatch) -> Scene:
-    """The scene in the coordinates of its square picture, with all labels that there are."""
+    """The scene in the coordinates of its square picture, with all labels of the hands that the picture shows."""
     size = int(seen["mesh"].shape[-1])
+    has_mesh = seen["has_mesh"][0].tolist()
     hands = {}
     for side, hand in posed.scene.hands.items():
-        meshed = bool(seen["has_mesh"][0, side])
+        meshed = has_mesh[side]
+        if any(has_mesh) and not meshed:
+            continue  # only meshes are drawn and painted
         pixels = denormalize_pixels(seen["joints2d"][0, side], (size, size)).numpy()
         hands[side] = SceneHand(
             side,
@@ -211,6 +214,11 @@ def _labelled(draft: Draft) -> Labelled:
     joints = torch.from_numpy(_stack([hand.joints for hand in hands])) if hands else torch.zeros(0, 21, 3)
     pixels = pixels_of(joints, torch.from_numpy(draft.scene.intrinsics))
     return Labelled(torch.from_numpy(draft.mask), pixels, torch.tensor([hand.side for hand in hands], dtype=torch.long))
+
+
+def _known_joints(hand: SceneHand) -> FloatArray | None:
+    """Joints that a sentence can speak of: all of them, or none."""
+    return hand.joints if hand.joints_valid is None or hand.joints_valid.all() else None
 
 
 def _stack(parts: Sequence[FloatArray | None]) -> FloatArray:
