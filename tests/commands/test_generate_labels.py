@@ -10,7 +10,7 @@ from datamodules.attentionhand.writer import AttentionHandWriter
 from datamodules.scene import Scene, SceneHand
 from zoo.__main__ import main
 from zoo.commands.factory.gate import Gate
-from zoo.commands.factory.poses import OpenHandPoses, Poses
+from zoo.commands.factory.poses import DatasetPoses, OpenHandPoses, Poses
 from zoo.commands.factory.prompts import Lines
 from zoo.commands.factory.shard import ShardMaker
 from zoo.commands.painting.painter import Settings, load_painter
@@ -94,3 +94,11 @@ def test_joints_that_are_not_all_known_make_no_gesture(draft):
         hand = SceneHand(RIGHT, joints=joints, joints_valid=valid)
         made = draft(Posed(Scene(0, (32, 32), np.eye(3, dtype=np.float32), {RIGHT: hand}, mesh_image=picture)))
         assert (made.record["prompt"] == "a right hand") == said
+
+
+def test_a_scene_that_cannot_be_read_is_skipped_and_its_reason_names_no_file(tmp_path):
+    poses = DatasetPoses("attentionhand", unlabelled(tmp_path), None, seed=0)
+    assert isinstance(poses.draw(0), Posed)
+    for path in (tmp_path / "data" / "mesh").iterdir():
+        path.write_bytes(b"")
+    assert {poses.draw(index) for index in range(3)} == {"its scene cannot be read (UnreadableFileError)"}

@@ -132,10 +132,13 @@ class DatasetPoses(Poses):
         if not len(self.numbers):
             raise UsageError(f"--poses {name} has no scene with hands. Change --root or --split.")
 
-    def draw(self, index: int) -> Posed:
+    def draw(self, index: int) -> Posed | str:
         turn, place = divmod(index, len(self.numbers))
         number = int(self.numbers[self._order(turn)[place]])
-        scene = self.scenes.read(number, image=not self.labelled)  # a picture of meshes is needed where no label is
+        try:
+            scene = self.scenes.read(number, image=not self.labelled)  # where no label is, a picture of meshes must be
+        except (ValueError, OSError) as error:  # their messages name files; manifests count reasons and name none
+            return f"its scene cannot be read ({type(error).__name__})"
         return Posed(replace(scene, image=None, mask=None), self.models)
 
     def _order(self, turn: int) -> IntArray:
