@@ -3,6 +3,10 @@
 import pytest
 
 from zoo.__main__ import main
+from zoo.commands.factory.claim import claim_set
+from zoo.commands.factory.finish import alone
+from zoo.commands.factory.shard import PARTS
+from zoo.registry import UsageError
 
 COMMON = ("-n", "3", "--shard", "2", "--batch", "2", "--steps", "1", "--tas", "off", "--device", "cpu")
 
@@ -30,3 +34,30 @@ def test_overwrite_does_not_delete_what_the_run_reads(painter_weights, earlier, 
     assert (earlier / "prompts.txt").is_file()
     assert main(words(painter_weights, earlier, "--prompts", "a {hand}", "--overwrite")) == 0
     assert not (earlier / "prompts.txt").exists()
+
+
+def asked(seed):
+    return {"options": {"seed": seed}}
+
+
+def test_a_folder_without_a_picture_is_nobody_s(tmp_path):
+    claim_set(tmp_path, asked(0))
+    with alone(tmp_path / PARTS / ".lock-1-of-1", ""), pytest.raises(OSError, match="another process makes pictures"):
+        claim_set(tmp_path, asked(1))
+    assert claim_set(tmp_path, asked(1))["options"] == {"seed": 1}
+    (tmp_path / PARTS / "000000000.npz").touch()
+    with pytest.raises(UsageError, match="made with --seed 1, not 2"):
+        claim_set(tmp_path, asked(2))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--prompts", " "), "--prompts is an empty text"),
+        (("--steps", "5000"), "--steps 5000 is more than the 1000 of the model's noise schedule"),
+    ],
+)
+def test_what_cannot_be_made_is_told_before_the_folder_is_taken(painter_weights, tmp_path, more, said, capsys):
+    assert main(words(painter_weights, tmp_path / "o", *more)) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

@@ -169,6 +169,13 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     painter = load_painter(weights, how, words["base"], _device(words["device"]))
     if not painter.method.meshes:
         raise UsageError(f"{weights} looks at no meshes, so that its pictures have no labels. Give AttentionHand's.")
+    described = painter.described()
+    schedule: Any = painter.method.schedule
+    if (described["sampler"].get("steps") or 1) > schedule.steps:
+        raise UsageError(
+            f"--steps {described['sampler']['steps']} is more than the {schedule.steps} of the model's noise schedule. "
+            f"Give a number from 1 to {schedule.steps}."
+        )
     gate = load_gate(
         words["segmenter"], words["least_iou"], words["estimator"], words["most_percent"], str(painter.method.device)
     )
@@ -180,7 +187,7 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     files = _digests(words)
     options = {key: value for key, value in words.items() if key not in FREE and key != "model"}
     options |= {key: Path(options[key]).name for key in files if key in options}
-    settings = {**painter.described(), "options": options, "files": files}
+    settings = {**described, "options": options, "files": files}
     settings["checkpoint"] = {"name": placeless(weights), "sha256": settings["checkpoint"]["sha256"]}
     if "base" in settings:
         settings["base"]["name"] = placeless(settings["base"]["name"])

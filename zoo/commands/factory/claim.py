@@ -1,8 +1,10 @@
 """Whose folder a set's is: its manifest, and what must agree for the set to go on."""
 
 import json
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,14 @@ def claim_set(
             claim(out, overwrite, inputs=_there(inputs))
         write_manifest(out, {"status": "unfinished", **settings})
     found = read_manifest(out)
-    for key in ("checkpoint", "base", "sampler", "scale", "strength", "tas", "size", "files"):
-        if _known(key, found) != _known(key, settings):
-            raise UsageError(_other(out, key, _known(key, found), _known(key, settings)))
-    before, now = found.get("options", {}), settings["options"]
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            raise UsageError(_other(out, f"--{key}", before.get(key), now.get(key)))
+    other = _other(out, found, settings)
+    if other and not _is_begun(out, found):  # such as after a first call that failed at once
+        with _still(out):
+            shutil.rmtree(out / "data", ignore_errors=True)
+            write_manifest(out, {"status": "unfinished", **settings})
+        return read_manifest(out)
+    if other:
+        raise UsageError(other)
     return found
 
 
@@ -65,11 +68,45 @@ def _known(key: str, settings: dict[str, Any]) -> Any:
     return value[{"checkpoint": "sha256", "base": "hash"}[key]] if key in ("checkpoint", "base") and value else value
 
 
-def _other(out: Path, key: str, before: Any, now: Any) -> str:
-    return (
-        f"The pictures in {out} are made with {key} {before}, not {now}. Give the same options to go on, another "
-        "folder with --out, or --overwrite."
-    )
+def _other(out: Path, found: dict[str, Any], settings: dict[str, Any]) -> str:
+    """What tells that a folder's set is another one; empty where it is the same."""
+    pairs = {
+        key: (_known(key, found), _known(key, settings))
+        for key in ("checkpoint", "base", "sampler", "scale", "strength", "tas", "size", "files")
+    }
+    before, now = found.get("options", {}), settings["options"]
+    pairs |= {f"--{key}": (before.get(key), now.get(key)) for key in sorted(before.keys() | now.keys())}
+    for key, (old, new) in pairs.items():
+        if old != new:
+            return (
+                f"The pictures in {out} are made with {key} {old}, not {new}. Give the same options to go on, another "
+                "folder with --out, or --overwrite."
+            )
+    return ""
+
+
+def _is_begun(out: Path, found: dict[str, Any]) -> bool:
+    """Whether there are pictures, or was anything that is known of them."""
+    from zoo.commands.factory.shard import PARTS
+
+    kept = any((out / PARTS).glob("*.npz")) or any((out / "data" / "rgb").glob("[!.]*"))
+    return found["status"] != "unfinished" or kept
+
+
+@contextmanager
+def _still(out: Path) -> Iterator[None]:
+    """Keeps the processes out that make pictures in a folder.
+
+    Raises:
+        OSError: One does already.
+    """
+    from zoo.commands.factory.finish import alone
+    from zoo.commands.factory.shard import PARTS
+
+    with ExitStack() as held:
+        for lock in sorted((out / PARTS).glob(".lock*")):
+            held.enter_context(alone(lock, f"{out}: another process makes pictures there. Stop it, or change --out."))
+        yield
 
 
 def _there(words: Iterable[Path | str | None]) -> list[Path]:

@@ -12,6 +12,7 @@ from datamodules.openhand.plain import BACKGROUNDS, COLOURS, SHARES, SKIN, capti
 from datamodules.scene import FloatArray
 from zoo.commands.painting.prompts import read_prompts
 from zoo.encoders.hand_words import hand_words
+from zoo.registry import UsageError
 
 Hands = dict[int, FloatArray | None]  # by side, (21, 3) joints in metres where they are known
 PLACEHOLDERS = ("hand", "skin", "place")
@@ -63,6 +64,8 @@ class Lines(Prompts):
         super().__init__(seed)
         self.lines = lines
         for line in lines:
+            if not line.strip():
+                raise UsageError("--prompts is an empty text. Give templates, a text, or a file of them.")
             try:
                 names = [name for _, name, _, _ in string.Formatter().parse(line) if name is not None]
             except ValueError as error:
