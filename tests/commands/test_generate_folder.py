@@ -61,3 +61,13 @@ def test_what_cannot_be_made_is_told_before_the_folder_is_taken(painter_weights,
     assert main(words(painter_weights, tmp_path / "o", *more)) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_that_a_process_writes_into_is_not_emptied(painter_weights, earlier, capsys):
+    assert main(words(painter_weights, earlier, "--overwrite", "--part", "1/2")) == 2
+    assert "--overwrite is for one process, and there are 2" in capsys.readouterr().err
+    with alone(earlier / PARTS / ".lock-1-of-1", ""), pytest.raises(OSError, match="another process makes pictures"):
+        claim_set(earlier, asked(0), overwrite=True)
+    assert (earlier / PARTS).is_dir()
+    claim_set(earlier, asked(0), overwrite=True)
+    assert not (earlier / PARTS).exists()

@@ -89,7 +89,7 @@ def generate(
             joins them; parts of other machines are copied into one folder, and joined by one more call.
         device: auto, cpu or cuda.
         seed: Other seeds give another set.
-        overwrite: Empty the folder first.
+        overwrite: Empty the folder first; not with --part.
     """
     words = dict(locals())
     if n < 1 or shard < 1 or batch < 1:
@@ -103,9 +103,14 @@ def generate(
     from zoo.commands.tasks.stream import Stopped, stoppable
 
     rank, world = part_of(part)
+    if overwrite and world > 1:
+        raise UsageError(
+            f"--overwrite is for one process, and there are {world}, which do not wait for each other. Empty {out} "
+            "first, or give another folder with --out."
+        )
     maker, settings = _maker(words)
     inputs = [*(words[key] for key in INPUTS), maker.painter.source, getattr(maker.painter.method, "base_name", None)]
-    manifest = claim_set(out, settings, overwrite and rank == 0, inputs)
+    manifest = claim_set(out, settings, overwrite, inputs)
     if manifest["status"] == "done":
         clean(out, layout != "freihand" or not manifest.get("freihand"))
         print(f"{out} is whole already: {manifest['made']} pictures. Another seed, in another folder, makes more.")

@@ -26,7 +26,8 @@ def claim_set(
     if overwrite or not (out / "manifest.json").is_file():
         inside = list(out.iterdir()) if out.is_dir() else []
         if overwrite or [path for path in inside if not path.name.startswith(".")]:
-            claim(out, overwrite, inputs=_there(inputs))
+            with _still(out):
+                claim(out, overwrite, inputs=_there(inputs))
         write_manifest(out, {"status": "unfinished", **settings})
     found = read_manifest(out)
     other = _other(out, found, settings)
