@@ -113,8 +113,8 @@ def generate(
     manifest = claim_set(out, settings, overwrite, inputs)
     if manifest["status"] == "done":
         clean(out, layout != "freihand" or not manifest.get("freihand"))
-        print(f"{out} is whole already: {manifest['made']} pictures. Another seed, in another folder, makes more.")
-        return 0
+        print(f"{out} is whole already. Another seed, in another folder, makes more.")
+        return _summary(out)
     shards = [range(start, min(start + shard, n)) for start in range(0, n, shard)]
     own = shards[rank::world]
     todo = [rows for rows in own if not shard_file(out, rows).is_file()]
