@@ -44,8 +44,7 @@ class Mix(HandData):
         roots: Folders of the parts' datasets.
         options: By part, options of its dataset that are its own, such as `{interhand: {fps: 30, images: false}}` or
             `{interhand.fps: 30}`; `data` there is the dataset of a part with another name.
-        limit: At most so many rows of each part in validation, test and prediction, evenly spread over it; None for
-            all.
+        limit: At most so many rows of each part in validation and test, evenly spread over it; None for all.
         mano: Folder of MANO_RIGHT and MANO_LEFT, for the parts that take it.
         cache: Folder for indexes and parsed label files; None is the user's cache.
         shared: Of `HandData`, for all parts.
@@ -129,6 +128,7 @@ class Mix(HandData):
         """The rows of all parts that have this split, one part after another."""
         views: dict[str, View] = {}
         for name, part in self.parts.items():
+            part.meshes = self.meshes
             try:
                 view = part.view(split)
                 if not len(view):
@@ -141,11 +141,16 @@ class Mix(HandData):
             raise ValueError(
                 f"None of {', '.join(self.parts)} has a {split} split. Add a part that has one with --data.weights."
             )
-        return MixView(views, None if split == "train" else self.limit)
+        limit = self.limit if split in ("val", "test") else None
+        for name, view in views.items():
+            if split == "test" and limit is not None and len(view) > limit:
+                _log.warning("Testing on %d of %s's %d rows; --data.limit null tests on all.", limit, name, len(view))
+        return MixView(views, limit)
 
     def train_batches(self) -> MixBatches:
         batches = {}
         for name, part in self.parts.items():
+            part.meshes = self.meshes
             with _speaking_of(name):
                 batches[name] = part.train_batches()
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -251,7 +251,8 @@ class COCO(FolderData):
             raise ValueError(
                 f"{index.files.annotations} has nobody with a labelled hand. Change --data.root or --data.annotations."
             )
-        _look_for_images(index)
+        if self.images:
+            _look_for_images(index)
         return index
 
 

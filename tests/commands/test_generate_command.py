@@ -224,7 +224,8 @@ def test_refused_pictures_leave_their_index_out_and_nothing_else(painter_weights
     for name in ("attentionhand", "freihand"):
         assert main(["data", "check", name, "--root", str(tmp_path / "some")]) == 0
     assert main(words(painter_weights, tmp_path / "none", *gated, "--least_iou", "1")) == 1
-    assert f"0 pictures in {tmp_path / 'none'}, {COUNT} refused (100.0 %)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"0 pictures in {tmp_path / 'none'}, 0 of them in FreiHAND's layout, {COUNT} refused (100.0 %)" in said
 
 
 @pytest.mark.parametrize("name", ["attentionhand", "freihand"])

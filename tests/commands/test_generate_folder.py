@@ -50,10 +50,19 @@ def test_a_folder_without_a_picture_is_nobody_s(tmp_path):
         claim_set(tmp_path, asked(2))
 
 
+def test_a_larger_set_is_another_one(tmp_path):
+    claim_set(tmp_path, {"options": {"n": 8}})
+    (tmp_path / PARTS).mkdir()
+    (tmp_path / PARTS / "000000000.npz").touch()
+    with pytest.raises(UsageError, match=r"has 8 pictures, not 9\. Make more in another folder, with --seed"):
+        claim_set(tmp_path, {"options": {"n": 9}})
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (("--prompts", " "), "--prompts is an empty text"),
+        (("--seed", "-1"), "--seed -1 is no seed"),
         (("--steps", "5000"), "--steps 5000 is more than the 1000 of the model's noise schedule"),
     ],
 )

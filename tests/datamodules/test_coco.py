@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from tiny_coco import fit, only, openhand, person, points, scenes, write_coco
@@ -47,6 +49,16 @@ def test_any_positive_visibility_is_a_label(tmp_path):
     hand = only(write_coco(tmp_path, [person(left=numbers.ravel().tolist())])).hands[LEFT]
     assert hand.joints2d_valid.tolist() == [True, True, True, False] + [True] * 17
     np.testing.assert_allclose(hand.joints2d[:3], numbers[:3, :2])
+
+
+def test_poses_alone_need_no_photographs(tmp_path):
+    root = write_coco(tmp_path, [person(1, left=points())])
+    for folder in ("train2017", "val2017"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+        shutil.rmtree(root / "images" / folder, ignore_errors=True)
+    assert len(COCO(root, size=32, images=False).view("train")) == 1
+    with pytest.raises(FileNotFoundError):
+        COCO(root, size=32).view("train")
 
 
 def test_a_crop_is_never_smaller_than_a_hand_can_be(tmp_path):

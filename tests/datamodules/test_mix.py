@@ -152,6 +152,22 @@ def test_validation_goes_through_one_part_after_another_and_numbers_all_rows():
     assert brightness == [0, 1, 2, 3, 4, 0, 10, 20, 30, 40]  # spread over a part, not its first rows
 
 
+def test_a_test_in_part_says_so_and_predictions_are_of_all(caplog):
+    data = mixed({"a": Toy(scenes=6), "b": Toy(scenes=50)}, limit=5, batch_size=4)
+    with caplog.at_level("WARNING", logger="zoo"):
+        assert len(data.view("test")) == 10
+    assert "Testing on 5 of b's 50 rows" in caplog.text
+    assert len(data.view("predict")) == 56
+
+
+def test_parts_know_whether_meshes_are_looked_at():
+    parts = {"a": Toy(), "b": Toy()}
+    data = mixed(parts)
+    data.meshes = False
+    data.view("val")
+    assert [part.meshes for part in data.parts.values()] == [False, False]
+
+
 def test_a_part_without_a_split_is_named_and_left_out(caplog):
     data = mixed({"a": Without(), "b": Toy()})
     with caplog.at_level("WARNING", logger="zoo"):

@@ -11,6 +11,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from tests.metrics.noisy_pictures import Pooled, blobs
 from tests.metrics.test_clip_score import SMALL
+from zoo.commands.picture_names import picture_names
 from zoo.metrics.clip_score import OpenClip
 from zoo.metrics.detectors import NONE, Detections, GivenBoxes
 from zoo.metrics.hand_crops import HandCrops
@@ -79,9 +80,9 @@ def test_a_set_has_the_pictures_of_its_rows_and_no_meshes(tmp_path):
     del rows[1]["rgb"]
     lines = [*rows, {**rows[0], "rgb": "data/rgb/002.png"}, {**rows[0], "rgb": "data/rgb/gone.png"}]
     (tmp_path / "data" / "modalities.json").write_text("".join(json.dumps(row) + "\n" for row in lines))
-    folder = PictureFolder(tmp_path)
+    folder = PictureFolder(tmp_path, only=picture_names(tmp_path))
     assert folder.names == ["data/rgb/000.png", "data/rgb/002.png", "data/rgb/gone.png"]
-    assert PictureFolder(tmp_path / "data").names[:2] == ["rgb/000.png", "rgb/002.png"]
+    assert picture_names(tmp_path / "data")[:2] == ["rgb/000.png", "rgb/002.png"]
     assert sum(len(batch.names) for batch in folder) == 2
     assert list(folder.bad) == ["data/rgb/gone.png"]
 
@@ -90,12 +91,12 @@ def test_a_run_of_sample_has_the_pictures_of_its_manifest_and_no_sheets(tmp_path
     for kind in ("pictures", "meshes"):
         written(tmp_path / kind, torch.rand(3, 3, 8, 8))
     written(tmp_path, torch.rand(1, 3, 8, 8))
-    assert len(PictureFolder(tmp_path)) == 7
+    assert len(picture_names(tmp_path)) == 7
     (tmp_path / "manifest.json").write_text('{"results": []}')  # killed
-    assert PictureFolder(tmp_path).names == [f"pictures/{row:03d}.png" for row in range(3)]
+    assert picture_names(tmp_path) == [f"pictures/{row:03d}.png" for row in range(3)]
     rows = [{"name": "b", "status": "failed"}, {"name": "a", "status": "ok", "file": "pictures/001.png"}]
     (tmp_path / "manifest.json").write_text(json.dumps({"results": rows}))
-    assert PictureFolder(tmp_path).names == ["pictures/001.png"]
+    assert picture_names(tmp_path) == ["pictures/001.png"]
 
 
 def test_no_folder_and_no_pictures_are_said(tmp_path):

@@ -94,6 +94,8 @@ def generate(
     words = dict(locals())
     if n < 1 or shard < 1 or batch < 1:
         raise UsageError(f"-n {n}, --shard {shard}, --batch {batch}: each must be at least 1.")
+    if seed < 0:
+        raise UsageError(f"--seed {seed} is no seed. Give a number from 0.")
     if not 0 <= left <= 1:
         raise UsageError(f"--left {left} is no share. Give a number from 0 to 1.")
 

@@ -56,14 +56,13 @@ def score(
 
     from zoo.metrics.clip_score import OpenClip
     from zoo.metrics.image_scores import image_scores
-    from zoo.metrics.picture_folder import PictureFolder
 
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if place == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda needs a GPU, and there is none. Give --device cpu.")
     network = _extractor(extractor, extractor_kind).to(place)
     model = OpenClip.from_file(clip, clip_weights).to(place) if clip and clip_weights else None
-    folders = PictureFolder(real.expanduser(), batch), PictureFolder(made.expanduser(), batch)
+    folders = _pictures(real.expanduser(), batch), _pictures(made.expanduser(), batch)
     texts = None if prompts is None else _prompts(prompts.expanduser())
     real_hands, made_hands = _hands(folders, real_boxes, boxes, detector)
     with tqdm(total=sum(map(len, folders)), desc="Looking at pictures", unit="picture", mininterval=1) as bar:
@@ -127,6 +126,13 @@ def _extractor(file: Path | None, kind: Literal["fid", "imagenet"]) -> "Extracto
     from zoo.metrics.inception import FidInception, ImageNetInception
 
     return (FidInception if kind == "fid" else ImageNetInception)(file.expanduser())
+
+
+def _pictures(root: Path, batch: int) -> "PictureFolder":
+    from zoo.commands.picture_names import picture_names
+    from zoo.metrics.picture_folder import PictureFolder
+
+    return PictureFolder(root, batch, only=picture_names(root) if root.is_dir() else None)
 
 
 def _hands(

@@ -1,9 +1,10 @@
 """Pictures of a folder of any size, a batch at a time, without stopping at files that cannot be read."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from zoo.metrics.picture_names import SUFFIXES, picture_names
 from zoo.shapes import RawImages, Tensor, UInt8
 
+SUFFIXES = (".png", ".jpg", ".jpeg")
 PART = 1024  # names of a part: small pictures of odd sizes wait no longer than it for others
 SHAPES = 8  # sizes of pictures that wait for a full batch at a time
 
@@ -32,7 +33,7 @@ class Pictures(NamedTuple):
 
 @dataclass
 class PictureFolder:
-    """The pictures that a folder lists, as sets and runs of `sample` do, or else all .png and .jpg files in it.
+    """The .png and .jpg files of a folder and of those in it, or some of them.
 
     Only the names are held in memory. Pictures of one size come in batches together, and what is left at the end comes
     in smaller ones. Who needs the order of the names takes `parts` and sorts what `read` gives of each.
@@ -41,19 +42,21 @@ class PictureFolder:
         root: The folder.
         batch: Pictures of a full batch.
         threads: That decode.
+        only: Files to read, relative to the folder; None for all pictures.
     """
 
     root: Path
     batch: int = 32
     threads: int = 2
+    only: InitVar[list[str] | None] = None
     names: list[str] = field(init=False)
     bad: dict[str, str] = field(init=False, default_factory=dict)  # files that could not be read, and why; filled on
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, only: list[str] | None) -> None:
         self.root = Path(self.root)
         if not self.root.is_dir():
             raise FileNotFoundError(f"{self.root} is not a folder. Give the folder of the pictures.")
-        self.names = picture_names(self.root)
+        self.names = pictures_below(self.root) if only is None else sorted(only)
         if not self.names:
             raise FileNotFoundError(f"{self.root} holds no picture ({', '.join(SUFFIXES)}). Give the folder of them.")
 
@@ -103,3 +106,13 @@ class PictureFolder:
 
 def _batch(rows: list[tuple[str, Tensor]]) -> Pictures:
     return Pictures(torch.stack([image for _, image in rows]), [name for name, _ in rows])
+
+
+def pictures_below(root: Path) -> list[str]:
+    """Names of all pictures in a folder and in those in it, sorted, with / between."""
+    return sorted(
+        Path(folder, file).relative_to(root).as_posix()
+        for folder, _, files in os.walk(root)
+        for file in files
+        if file.lower().endswith(SUFFIXES) and not file.startswith(".")
+    )

@@ -79,6 +79,8 @@ def _other(out: Path, found: dict[str, Any], settings: dict[str, Any]) -> str:
     pairs |= {f"--{key}": (before.get(key), now.get(key)) for key in sorted(before.keys() | now.keys())}
     for key, (old, new) in pairs.items():
         if old != new:
+            if key == "--n":
+                return f"The set in {out} has {old} pictures, not {new}. Make more in another folder, with --seed."
             return (
                 f"The pictures in {out} are made with {key} {old}, not {new}. Give the same options to go on, another "
                 "folder with --out, or --overwrite."

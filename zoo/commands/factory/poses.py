@@ -1,5 +1,6 @@
 """Where the hands of made pictures come from. Hand number i is a function of the seed and of i alone."""
 
+import errno
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -137,7 +138,10 @@ class DatasetPoses(Poses):
         number = int(self.numbers[self._order(turn)[place]])
         try:
             scene = self.scenes.read(number, image=not self.labelled)  # where no label is, a picture of meshes must be
-        except (ValueError, OSError) as error:  # their messages name files; manifests count reasons and name none
+        except (ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+                raise  # the disk, not the file
+            # Messages name files; manifests count reasons and name none.
             return f"its scene cannot be read ({type(error).__name__})"
         return Posed(replace(scene, image=None, mask=None), self.models)
 

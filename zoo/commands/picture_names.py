@@ -1,11 +1,9 @@
 """Which files of a folder are its pictures: those that it lists, or else all of them."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+from zoo.metrics.picture_folder import pictures_below
 
 
 def picture_names(root: Path) -> list[str]:
@@ -14,7 +12,7 @@ def picture_names(root: Path) -> list[str]:
     Sets in AttentionHand's layout and runs of `sample` hold pictures of meshes, masks and sheets too, which are none.
     """
     listed = next((found for found in (_rows(root), _sampled(root)) if found is not None), None)
-    return sorted(set(_below(root) if listed is None else listed))
+    return pictures_below(root) if listed is None else sorted(set(listed))
 
 
 def _rows(root: Path) -> list[str] | None:
@@ -43,11 +41,4 @@ def _sampled(root: Path) -> list[str] | None:
     names = [name for name in files if str(name).startswith("pictures/")]
     if files or not (root / "pictures").is_dir():
         return names or None
-    return [f"pictures/{name}" for name in _below(root / "pictures")]
-
-
-def _below(root: Path) -> Iterator[str]:
-    for folder, _, files in os.walk(root):
-        for file in files:
-            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
-                yield Path(folder, file).relative_to(root).as_posix()
+    return [f"pictures/{name}" for name in pictures_below(root / "pictures")]
