@@ -152,6 +152,8 @@ class SafeCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit" or not self._between_steps:
             return
+        if self.monitor is not None and self.monitor not in trainer.callback_metrics:
+            self._save(trainer)  # what was trained is not lost
         better = self._is_better(trainer)
         self._saved_step = -1  # save again, now that the score is known
         self._save(trainer)
@@ -180,10 +182,12 @@ class SafeCheckpoint(Checkpoint):
             return False
         if self.monitor not in trainer.callback_metrics:
             raise ValueError(
-                f"SafeCheckpoint(monitor={self.monitor!r}): validation did not log it. "
+                f"--checkpoint.monitor {self.monitor}: validation did not log it. Give another, or null for none. "
                 f"Logged: {', '.join(sorted(trainer.callback_metrics)) or 'nothing'}."
             )
         score = self.sign * float(trainer.callback_metrics[self.monitor])
+        if math.isnan(score):
+            score = math.inf  # or none would ever be better
         # A run resumed into another folder has no best file there, however good the score it brings along.
         if better := score < self.best_score or not (self.folder / "best.ckpt").exists():
             self.best_score = score

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,11 @@ class CurveLog(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        torn = _is_torn(self.path)
         with self.path.open("a", newline="") as file:
             writer = csv.writer(file)
+            if torn:
+                file.write("\n")
             if not file.tell():
                 writer.writerow(COLUMNS)
             writer.writerows((step or 0, name, float(value)) for name, value in metrics.items() if name != "epoch")
@@ -57,5 +61,15 @@ def read_curves(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
     curves: dict[str, dict[int, float]] = {}
     with Path(path).open(newline="") as file:
         for row in csv.DictReader(file):
-            curves.setdefault(row["name"], {})[int(row["step"])] = float(row["value"])
+            with suppress(ValueError, TypeError):  # of a row that was cut, as by a full disk
+                curves.setdefault(row["name"], {})[int(row["step"])] = float(row["value"])
     return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether the last row was not written to its end."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"

@@ -142,9 +142,9 @@ class Mix(HandData):
                 f"None of {', '.join(self.parts)} has a {split} split. Add a part that has one with --data.weights."
             )
         limit = self.limit if split in ("val", "test") else None
-        for name, view in views.items():
-            if split == "test" and limit is not None and len(view) > limit:
-                _log.warning("Testing on %d of %s's %d rows; --data.limit null tests on all.", limit, name, len(view))
+        for name, rows in ((name, len(view)) for name, view in views.items()):
+            if split == "test" and limit is not None and rows > limit:
+                _log.warning("Testing on %d of %s's %d rows; --data.limit null tests on all.", limit, name, rows)
         return MixView(views, limit)
 
     def train_batches(self) -> MixBatches:

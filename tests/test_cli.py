@@ -167,6 +167,21 @@ def test_a_run_folder_is_overwritten_only_when_asked_and_resumed_with_ckpt(zoo_s
     assert steps_of("o") == 2
 
 
+def test_overwrite_keeps_what_the_run_reads(zoo_says, tmp_path):
+    assert zoo_says(*FIT, "--out", "o")[0] == 0
+    code, said = zoo_says(*FIT, "--config", "o/config.yaml", "--out", "o", "--overwrite")
+    assert code == 2
+    assert "--overwrite would delete o/config.yaml" in said
+    assert steps_of("o") == 2
+
+
+def test_weights_that_nobody_trained_are_called_so(zoo_says):
+    assert "untrained: --ckpt gives it weights" in zoo_says("validate", "--model", "toy", "--out", "v", *QUIET)[1]
+    code, said = zoo_says(*FIT, "--out", "o")
+    assert (code, "untrained" in said) == (0, False)
+    assert "untrained" not in zoo_says("validate", "--ckpt", "o", "--out", "w", *QUIET)[1]
+
+
 def test_a_checkpoint_says_which_model_it_is(zoo_says):
     assert zoo_says(*FIT, "--out", "o", "--model.width", "7")[0] == 0
     code, said = zoo_says("validate", "--ckpt", "o", "--out", "v", *QUIET)

@@ -39,6 +39,17 @@ def test_last_and_best_are_kept_and_nothing_else(line, make_trainer, loader, tmp
     assert keeper.best_score == 1.0
 
 
+def test_a_score_that_is_no_number_does_not_stay_the_best(line, make_trainer, loader, tmp_path):
+    scores = iter([float("nan"), 2.0, 3.0])
+    line.on_validation_epoch_end = lambda: line.log(
+        "val/score", next(scores) if not line.trainer.sanity_checking else 9
+    )
+    keeper = SafeCheckpoint(tmp_path, "val/score")
+    make_trainer(keeper, enable_checkpointing=True, max_epochs=3).fit(line, loader, loader)
+    assert keeper.best_score == 2.0
+    assert load(tmp_path / "best.ckpt")["global_step"] == 20
+
+
 def test_the_larger_score_can_be_the_better(line, make_trainer, loader, tmp_path):
     scores = iter([3.0, 1.0])
     line.on_validation_epoch_end = lambda: line.log("val/score", next(scores))
@@ -69,6 +80,7 @@ def test_a_measure_that_is_not_logged_is_named(line, make_trainer, loader, tmp_p
     run = make_trainer(SafeCheckpoint(tmp_path, "val/eror"), enable_checkpointing=True)
     with pytest.raises(ValueError, match=r"val/eror.*Logged:.*val/error"):
         run.fit(line, loader, loader)
+    assert (tmp_path / "last.ckpt").is_file()  # what was trained is not lost
 
 
 def test_nothing_is_saved_while_gradients_accumulate(line, make_trainer, loader, tmp_path):

@@ -122,3 +122,11 @@ def test_an_offline_wandb_run_holds_what_was_logged_and_no_secret(line, make_tra
     assert list((run / "files" / "media" / "images" / "pictures").glob("*.png"))
     everything = b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
     assert b"s3cr3t-value" not in everything
+
+
+def test_a_row_that_was_cut_spoils_no_other(tmp_path):
+    CurveLog(tmp_path / "log.csv").log_metrics({"train/loss": 1.0}, 1)
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("2,train/lo")
+    CurveLog(tmp_path / "log.csv").log_metrics({"train/loss": 3.0}, 3)
+    assert read_curves(tmp_path / "log.csv") == {"train/loss": {1: 1.0, 3: 3.0}}

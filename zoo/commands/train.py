@@ -32,6 +32,7 @@ from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.official import FOLDER, official_output
 from zoo.commands.predictions import Predictions
+from zoo.commands.settle import read_by, settle_image_branch, unfuse_optimizer
 from zoo.commands.speech import speaking
 from zoo.commands.start import start_from
 from zoo.models.base import Method
@@ -97,15 +98,14 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Claims the run folder before anything slow happens."""
         options = self.config[self.command]
-        if not (options.ckpt and has_image_branch(checkpoints.read(options.ckpt).config)):
-            drop_image_branch(options)
+        settle_image_branch(options, self.words)
         unfuse_optimizer(options)
         self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
         self.data_name = data_name(options.data, option(self.words, "data"))
         self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
         self.out = folder.choose(options.out, self.model_name)
         if folder.is_first_process():
-            folder.claim(self.out, options.overwrite, self.ckpt)
+            folder.claim(self.out, options.overwrite, self.ckpt, read_by(options))
             saved = options.clone()
             saved.out, saved.overwrite = None, False  # so that `--config` of this run makes a new run
             text = self._subcommand_parsers[self.command].dump(saved, skip_none=False)
@@ -165,6 +165,7 @@ class ZooCLI(LightningCLI):
             f"precision {self.trainer.precision}",
             *sorted({f"attention {part.backend}" for part in self.model.modules() if isinstance(part, Attention)}),
             f"{sum(weight.numel() for weight in self.model.parameters()):,} parameters",
+            *([] if self.ckpt or self.command == "fit" else ["untrained: --ckpt gives it weights"]),
             f"files in {self.out}",
         ]
         return ", ".join(facts)
@@ -178,24 +179,6 @@ def data_name(data: Namespace, given: str | None) -> str:
         same = class_path("data", scenes).rpartition(".")[2] == path.rpartition(".")[2]
         given = scenes if same else None
     return name_of("data", path, given)
-
-
-def drop_image_branch(options: Namespace) -> None:
-    """A model whose data has no images is built without its image branch, and saved so."""
-    conditioner = (options.model.get("init_args") or {}).get("conditioner")
-    if conditioner is not None and (options.data.get("init_args") or {}).get("images") is False:
-        parts = conditioner.get("init_args")
-        if parts is not None and parts.get("image") is not None:
-            parts["image"] = None
-
-
-def unfuse_optimizer(options: Namespace) -> None:
-    """Lightning refuses to clip the gradients of a fused optimizer under mixed precision, bf16 too."""
-    optimizer = (options.model.get("init_args") or {}).get("optimizer")
-    arguments = optimizer.get("init_args") if isinstance(optimizer, Namespace) else None
-    mixed = str(options.trainer.precision) in ("16", "16-mixed", "bf16", "bf16-mixed")
-    if mixed and options.trainer.gradient_clip_val and arguments is not None and arguments.get("fused"):
-        arguments["fused"] = False
 
 
 def with_model(words: list[str]) -> list[str]:
@@ -224,12 +207,6 @@ def with_data(words: list[str]) -> list[str]:
         return words
     data = yaml.safe_load(trained.read_text()).get("data")
     return [words[0], f"--data={json.dumps(data)}", *words[1:]] if data else words
-
-
-def has_image_branch(config: dict[str, Any]) -> bool:
-    """Whether a model's configuration has an image branch."""
-    conditioner = config.get("init_args", {}).get("conditioner") or {}
-    return (conditioner.get("init_args") or {}).get("image") is not None
 
 
 @contextmanager

@@ -1,0 +1,45 @@
+"""What a run's options mean for one another."""
+
+import pytest
+from jsonargparse import Namespace
+
+import checkpoints
+from zoo.commands.settle import read_by, settle_image_branch
+from zoo.registry import UsageError
+
+
+def options(image, images, ckpt=None):
+    conditioner = Namespace(class_path="HandConditioner", init_args=Namespace(image=image))
+    model = Namespace(class_path="HHMR", init_args=Namespace(conditioner=conditioner))
+    data = Namespace(class_path="OpenHandData", init_args=Namespace(images=images))
+    return Namespace(model=model, data=data, ckpt=ckpt)
+
+
+def branch(given):
+    return given.model.init_args.conditioner.init_args.image
+
+
+def test_a_branch_without_images_is_not_built_unless_weights_bring_it(monkeypatch):
+    given = options("a branch", False)
+    settle_image_branch(given, [])
+    assert branch(given) is None
+    config = {"init_args": {"conditioner": {"init_args": {"image": "a branch"}}}}
+    monkeypatch.setattr(checkpoints, "read", lambda _: Namespace(config=config))
+    given = options("a branch", False, "hhmr-image")
+    settle_image_branch(given, [])
+    assert branch(given) == "a branch"
+
+
+def test_images_are_not_asked_for_in_vain():
+    words = ["fit", "--ckpt", "hhmr", "--data.images", "true"]
+    with pytest.raises(UsageError, match="the model of --ckpt hhmr looks at no images"):
+        settle_image_branch(options(None, True, "hhmr"), words)
+    settle_image_branch(options(None, True, "hhmr"), words[:3])  # a dataset that always has them
+    settle_image_branch(options("a branch", True, "hhmr"), words)
+
+
+def test_what_a_run_reads_are_the_paths_among_its_options(tmp_path):
+    given = options(None, True)
+    given.data.init_args.root = str(tmp_path)
+    given.data.init_args.more = [{"a": str(tmp_path / "none")}, "x" * 5000]
+    assert read_by(given) == [tmp_path]
