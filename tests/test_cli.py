@@ -167,6 +167,28 @@ def test_a_run_folder_is_overwritten_only_when_asked_and_resumed_with_ckpt(zoo_s
     assert steps_of("o") == 2
 
 
+def test_a_run_goes_on_as_it_was_told(zoo_says):
+    told = ("--seed", "5", "--trainer.accumulate_grad_batches", "2", "--trainer.gradient_clip_val", "0.5")
+    assert zoo_says(*FIT, "--out", "o", *told)[0] == 0
+    code, said = zoo_says(
+        "fit", "--ckpt", "o", "--out", "o", "--trainer.max_steps", "3", "--trainer.gradient_clip_val", "0.7"
+    )
+    assert code == 0, said
+    found = config_of("o")
+    assert found["seed_everything"] == 5
+    trainer = found["trainer"]
+    assert (trainer["accumulate_grad_batches"], trainer["gradient_clip_val"], trainer["max_steps"]) == (2, 0.7, 3)
+    assert steps_of("o") == 3
+
+
+def test_a_run_that_is_over_does_not_pretend_to_go_on(zoo_says):
+    assert zoo_says(*FIT, "--out", "o")[0] == 0
+    code, said = zoo_says("fit", "--ckpt", "o", "--out", "p", *QUIET)
+    assert code == 2
+    assert "had reached its run's limits (max_steps 2" in said
+    assert "nothing was trained" in said
+
+
 def test_overwrite_keeps_what_the_run_reads(zoo_says, tmp_path):
     assert zoo_says(*FIT, "--out", "o")[0] == 0
     code, said = zoo_says(*FIT, "--config", "o/config.yaml", "--out", "o", "--overwrite")
@@ -190,8 +212,9 @@ def test_a_checkpoint_says_which_model_it_is(zoo_says):
 
 
 def test_a_run_is_scored_on_and_goes_on_with_its_own_data(zoo_says):
-    assert zoo_says(*FIT, "--out", "o", "--data", "other", "--data.batch_size", "4")[0] == 0
-    for words in (("validate", *QUIET), FIT):
+    epoch = ("--trainer.max_steps", "4")
+    assert zoo_says(*FIT, "--out", "o", "--data", "other", "--data.batch_size", "4", *epoch)[0] == 0
+    for words in (("validate", *QUIET), (*FIT, "--trainer.max_steps", "8")):
         code, said = zoo_says(*words, "--ckpt", "o", "--out", words[0])
         assert code == 0, said
         assert config_of(words[0])["data"]["init_args"]["batch_size"] == 4

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 import checkpoints
 from zoo.models.base import Method
 
@@ -30,3 +32,8 @@ def adopt_skeletons(model: Method) -> None:
     if isinstance(image, PoseImageMapper):
         for part in parts.children():
             image.adopt(part)
+
+
+def step_of(path: Path) -> int:
+    """The training step at which a .ckpt file was written."""
+    return int(torch.load(path, map_location="cpu", mmap=True, weights_only=True)["global_step"])

@@ -32,9 +32,9 @@ from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.official import FOLDER, official_output
 from zoo.commands.predictions import Predictions
-from zoo.commands.settle import read_by, settle_image_branch, unfuse_optimizer
+from zoo.commands.settle import as_told, read_by, settle_image_branch, unfuse_optimizer
 from zoo.commands.speech import speaking
-from zoo.commands.start import start_from
+from zoo.commands.start import start_from, step_of
 from zoo.models.base import Method
 from zoo.parts import import_parts
 from zoo.registry import UsageError, class_path, name_of, names, option, resolve, without
@@ -57,6 +57,7 @@ class ZooCLI(LightningCLI):
 
     out: Path
     ckpt: Path | None = None
+    begun: int = -1  # the step that a run goes on from
 
     @property
     def command(self) -> str:
@@ -66,7 +67,7 @@ class ZooCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Resolves names, then parses; a mistake becomes a `UsageError`."""
         self.words = [str(word) for word in args] if isinstance(args, list) else []
-        words = resolve(with_model(with_data(self.words)))
+        words = as_told(resolve(with_model(with_data(self.words))), option(self.words, "config") is not None)
         try:
             self.config = parser.parse_args(words)
         except ArgumentError as error:
@@ -141,6 +142,7 @@ class ZooCLI(LightningCLI):
             start_from(self.model, self.ckpt, learns=self.command == "fit")
         elif self.ckpt is not None:
             options.ckpt_path, options.weights_only = str(self.ckpt), True
+            self.begun = step_of(self.ckpt)
         if self.command == "predict":
             self.trainer.callbacks.append(Predictions(self.out / "predictions"))  # type: ignore[attr-defined]
             options.return_predictions = False
@@ -155,6 +157,13 @@ class ZooCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Scores the last weights: training may end between two validations."""
+        if self.trainer.global_step <= self.begun:
+            limits = self.config_init[self.command].trainer
+            raise UsageError(
+                f"--ckpt {self.ckpt} had reached its run's limits (max_steps {limits.max_steps}, max_epochs "
+                f"{limits.max_epochs}, max_time {limits.max_time}), so nothing was trained. They count from the run's "
+                "start: give a larger one, as --trainer.max_time 00:01:00:00."
+            )
         self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
 
     def headline(self) -> str:
