@@ -89,7 +89,7 @@ class ImageConditioner(Conditioner):
             if not len(image):
                 return self.null(batch)
         self.check(image)
-        marks = None if self.training else _marks(given, has)
+        marks = None if self.training else _marks(given, has, len(image))
         seen = self.encode((image - self.mean) / self.std, shown, marks)
         tokens, heat, joints = (None if few is None else _spread(few, has) for few in seen)
         assert tokens is not None
@@ -116,12 +116,13 @@ class ImageConditioner(Conditioner):
             )
 
 
-def _marks(given: Given, has: Mask) -> Marks | None:
+def _marks(given: Given, has: Mask, images: int) -> Marks | None:
     """The 2D joints of the rows that have an image."""
     if "joints2d" not in given:
         return None
-    places = given["joints2d"][has]
-    known = given["joints2d_valid"][has] if "joints2d_valid" in given else places.new_ones(places.shape[:2]).bool()
+    rows = (~has).byte().argsort(stable=True)[:images]  # as `has` would select them, but of a size known beforehand
+    places = given["joints2d"][rows]
+    known = given["joints2d_valid"][rows] if "joints2d_valid" in given else places.new_ones(places.shape[:2]).bool()
     return Marks(places, known)
 
 
