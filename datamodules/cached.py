@@ -12,7 +12,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-_ABANDONED = 24 * 3600  # seconds after which the draft of a killed process is removed
+ABANDONED = 24 * 3600  # seconds after which the draft of a killed process is removed
 
 
 def keep(
@@ -77,7 +77,7 @@ def _clean(home: Path, name: str, current: Path) -> None:
             _remove(found)
         elif found.name.startswith(f".{name}") and found.suffix == ".tmp":
             with suppress(OSError):
-                if time.time() - found.stat().st_mtime > _ABANDONED:
+                if time.time() - found.stat().st_mtime > ABANDONED:
                     _remove(found)
 
 

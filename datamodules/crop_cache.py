@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datamodules.augment import Augment
+from datamodules.cached import ABANDONED
 from datamodules.hand_view import HandView
 from datamodules.photos import UnreadableFileError
 from datamodules.scene import BoolArray, ByteArray, FloatArray, HandArrays, IntArray, Scene, Scenes
@@ -27,7 +28,6 @@ from zoo.hands.camera import square_box
 
 _SHARD = 1024  # hands a tar file
 _QUALITY = 88
-_ABANDONED = 24 * 3600  # seconds after which the draft of a killed process is removed
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -158,7 +158,7 @@ class CropScenes(Scenes):
         """Removes drafts that nobody finishes."""
         for draft in self.folder.glob("*.tmp"):
             with suppress(OSError):  # which its process may just have renamed
-                if time.time() - draft.stat().st_mtime > _ABANDONED:
+                if time.time() - draft.stat().st_mtime > ABANDONED:
                     draft.unlink()
 
     def _write(self, shard: int) -> None:

@@ -11,7 +11,6 @@ import yaml
 from zoo import registry
 from zoo.__main__ import main
 from zoo.commands import folder, train
-from zoo.commands.errors import explain
 
 QUIET = ("--tracker", "none", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu")
 FIT = ("fit", "--model", "toy", "--trainer.max_steps", "2", *QUIET)
@@ -260,21 +259,6 @@ def test_no_space_left_is_explained_and_nothing_half_written_remains(zoo_says, m
     assert list((tmp_path / "work" / "o").iterdir()) == []
 
 
-def test_a_sentence_of_ours_about_a_full_disk_is_kept():
-    said = "The index of a.json could not be written to /c. Make room there or set --data.cache to another folder."
-    assert explain(OSError(errno.ENOSPC, said)) == (said, 1)
-    assert explain(OSError(errno.EACCES, said)) == (said, 1)
-
-
-def test_unexpected_errors_ask_for_the_traceback_and_long_ones_are_cut():
-    message, code = explain(KeyError("vertices"))
-    assert code == 1
-    assert "KeyError: 'vertices'" in message
-    assert "--traceback" in message
-    assert len(explain(ValueError("x" * 5000))[0]) <= 600
-    assert "--data.batch_size" in explain(MemoryError())[0]
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_exit_code_of_an_interrupted_run_is_handed_on(zoo_says, monkeypatch, number):
     def interrupted(self, batch, index):
@@ -282,21 +266,6 @@ def test_the_exit_code_of_an_interrupted_run_is_handed_on(zoo_says, monkeypatch,
 
     monkeypatch.setattr("toys.Toy.training_step", interrupted)
     assert zoo_says(*FIT, "--out", "o")[0] == 128 + number
-
-
-def test_runs_get_folders_of_their_own(toy_zoo, monkeypatch):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    first = folder.claim(folder.choose(None, "toy"))
-    second = folder.claim(folder.choose(None, "toy"))
-    assert first != second
-    assert first.parent == second.parent == folder.Path("runs/toy")
-
-
-def test_processes_of_one_run_share_its_folder(toy_zoo, monkeypatch):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    first = folder.claim(folder.choose(None, "toy"))
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert folder.choose(None, "toy") == first
 
 
 def test_list_names_what_there_is(zoo_says):

@@ -11,7 +11,7 @@ from zoo.commands.painting.names import Names
 from zoo.commands.painting.painter import Painter, Settings
 from zoo.commands.painting.prompts import paired, read_prompts
 from zoo.commands.painting.store import read_record
-from zoo.commands.painting.words import gathered, inputs, paints
+from zoo.commands.painting.words import gathered, paints
 from zoo.registry import UsageError
 from zoo.samplers.ddim import DDIM
 from zoo.samplers.ddpm import DDPM
@@ -100,10 +100,6 @@ def test_overwrite_does_not_delete_what_is_read(painter_weights, folder, tmp_pat
     assert sample(painter_weights, out, *words) == 2
     assert f"would delete {out / 'mano'}" in capsys.readouterr().err
     assert (out / "mano").is_dir()
-
-
-def test_what_a_run_reads_is_what_lies_on_the_disk(tmp_path):
-    assert inputs([tmp_path, "A hand.", None, "x" * 5000]) == [str(tmp_path)]
 
 
 def test_a_bad_file_is_told_at_the_end_and_the_others_are_made(painter_weights, folder, tmp_path, capsys):

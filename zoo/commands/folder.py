@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from zoo.registry import UsageError
@@ -29,7 +30,7 @@ def choose(out: str | None, name: str) -> Path:
 
 
 def claim(
-    folder: Path, overwrite: bool = False, resumed_from: Path | None = None, inputs: Iterable[Path | str] = ()
+    folder: Path, overwrite: bool = False, resumed_from: Path | None = None, inputs: Iterable[Path | str | None] = ()
 ) -> Path:
     """Makes the folder, and refuses one that holds something already.
 
@@ -37,7 +38,7 @@ def claim(
         folder: Where the run will write.
         overwrite: Empty the folder first.
         resumed_from: A checkpoint; when it lies in the folder, the run goes on there.
-        inputs: What the run reads, which emptying the folder must not delete.
+        inputs: What the run reads, which emptying the folder must not delete; words that are no paths do no harm.
 
     Raises:
         UsageError: The folder is a file, or holds an input and would be emptied.
@@ -57,7 +58,7 @@ def claim(
                 f"--out {folder} does not look like the folder of a run, so --overwrite will not empty it. "
                 "Give another folder."
             )
-        for path in inputs:
+        for path in _there(inputs):
             if _lies_in(path, folder):
                 raise UsageError(
                     f"--overwrite would delete {path}, which this run reads, for it lies in --out {folder}. Give "
@@ -76,6 +77,17 @@ def abandon() -> None:
         folder = _claimed.pop()
         if folder.is_dir() and [path.name for path in folder.iterdir()] == ["config.yaml"]:
             shutil.rmtree(folder)
+
+
+def _there(words: Iterable[Path | str | None]) -> list[Path]:
+    """Those of the words that are paths of something: of names and texts only a look at the disk tells."""
+    found = []
+    for word in words:
+        path = Path(word or "").expanduser()
+        with suppress(OSError):  # a text may be longer than a name can be
+            if word and path.exists():
+                found.append(path)
+    return found
 
 
 def _lies_in(path: Path | str, folder: Path) -> bool:

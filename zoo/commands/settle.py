@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -63,11 +62,9 @@ def unfuse_optimizer(options: Namespace) -> None:
         arguments["fused"] = False
 
 
-def read_by(options: Namespace) -> list[Path]:
-    """The files and folders that a run's dataset and model name, and its configurations."""
-    given = [*(options.get("config") or []), *_words(options.model.as_dict()), *_words(options.data.as_dict())]
-    paths = [Path(str(word)).expanduser() for word in given if len(str(word)) < os.pathconf("/", "PC_NAME_MAX")]
-    return [path for path in paths if path.exists()]
+def read_by(options: Namespace) -> list[str]:
+    """All words that may name what a run reads: of its dataset, its model and its configurations."""
+    return [*map(str, options.get("config") or []), *_words(options.model.as_dict()), *_words(options.data.as_dict())]
 
 
 def _has_branch(config: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ def claim_set(
         inside = list(out.iterdir()) if out.is_dir() else []
         if overwrite or [path for path in inside if not path.name.startswith(".")]:
             with _still(out):
-                claim(out, overwrite, inputs=_there(inputs))
+                claim(out, overwrite, inputs=inputs)
         write_manifest(out, {"status": "unfinished", **settings})
     found = read_manifest(out)
     other = _other(out, found, settings)
@@ -110,16 +110,3 @@ def _still(out: Path) -> Iterator[None]:
         for lock in sorted((out / PARTS).glob(".lock*")):
             held.enter_context(alone(lock, f"{out}: another process makes pictures there. Stop it, or change --out."))
         yield
-
-
-def _there(words: Iterable[Path | str | None]) -> list[Path]:
-    """Those of the words that are paths: names and texts are not."""
-    found = []
-    for word in words:
-        path = Path(word or "").expanduser()
-        try:
-            if word and path.exists():
-                found.append(path)
-        except OSError:  # a text may be longer than a name can be
-            continue
-    return found

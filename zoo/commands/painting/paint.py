@@ -21,7 +21,7 @@ from zoo.commands.painting.rows import Rows, Wanted, rows_of
 from zoo.commands.painting.sheet import draw_sheets
 from zoo.commands.painting.stand import Stand
 from zoo.commands.painting.store import Picture, PictureStore, Record, pixel_hash
-from zoo.commands.painting.words import check, inputs
+from zoo.commands.painting.words import check
 from zoo.commands.tasks.case import side_of
 from zoo.commands.tasks.stream import Stopped, stoppable
 from zoo.registry import UsageError
@@ -117,7 +117,7 @@ def paint(
     target = folder.choose(out, f"sample-{model}")
     header = {**painter.described(), "options": options_of(words)}
     own_base = getattr(painter.method, "base_name", None)  # where the weights say that their base is
-    read = inputs([*(mesh or []), painter.source, prompt, base, own_base, mano])
+    read = [*(mesh or []), painter.source, prompt, base, own_base, mano]
     store = PictureStore(target, header, overwrite, resume, read)
     try:
         with stoppable():

@@ -43,7 +43,7 @@ class PictureStore:
         header: dict[str, Any],
         overwrite: bool = False,
         resume: bool = False,
-        inputs: Iterable[Path | str] = (),
+        inputs: Iterable[Path | str | None] = (),
     ) -> None:
         self.folder, self.header = folder, json.loads(json.dumps(header))
         self.records: list[Record] = []

@@ -1,10 +1,8 @@
 """What the words of `sample` mean for methods that make pictures."""
 
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 from zoo.registry import UsageError, class_path, names, option
 
@@ -42,12 +40,6 @@ def gathered(argv: Sequence[str]) -> list[str]:
             raise UsageError(f"{flag} needs a value, or several.")
         words.append(f"{flag}={json.dumps(values if flag == '--mesh' else [_whole(flag, value) for value in values])}")
     return words
-
-
-def inputs(given: Iterable[str | Path | None]) -> list[str]:
-    """The files and folders among the words: of some, such as --prompt, only a look at the disk tells."""
-    places = [os.path.expanduser(word) for word in given if word is not None]
-    return [str(place) for place in places if os.path.exists(place)]
 
 
 def _listed(word: str) -> list[str]:
