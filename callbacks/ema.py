@@ -40,8 +40,12 @@ class EMA(L.Callback):
         self._trained: dict[str, Tensor] = {}  # the trained weights while the average is in their place
         self._step = 0
 
+    @torch.no_grad()
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._step = trainer.global_step
+        for name, weight in module.named_parameters():
+            if not weight.requires_grad and name in self.average:  # frozen since: what learns shall meet what is kept
+                weight.copy_(self.average.pop(name))
         for name, weight in _trainable(module):
             if name not in self.average:
                 self.average[name] = weight.detach().clone().float()

@@ -140,3 +140,12 @@ def test_averaged_lends_the_average_to_a_sampler(line, make_trainer, loader):
 def test_a_decay_of_one_is_refused():
     with pytest.raises(ValueError, match=r"decay=1\.0"):
         EMA(1.0)
+
+
+def test_weights_frozen_since_train_as_what_is_kept_of_them(line, make_trainer, loader):
+    ema = EMA(0.95)
+    ema.average = {"layer.weight": torch.full((1, 3), 0.5), "layer.bias": torch.zeros(1)}
+    line.layer.weight.requires_grad_(False)
+    make_trainer(ema).fit(line, loader, loader)
+    assert line.layer.weight.eq(0.5).all()
+    assert ema.average.keys() == {"layer.bias"}
