@@ -104,11 +104,16 @@ def load_pictures(ckpt: str | Path, **overrides: Any) -> PictureMethod:
 
 
 def offline(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same configuration, with no part that fetches pretrained weights: its weights come with it."""
+    """The same configuration, with nothing that training alone needs: its weights come with it.
+
+    No part fetches pretrained weights, no copy starts from a file, and no latents are kept in a folder.
+    """
 
     def settled(value: Any, key: str = "") -> Any:
         if isinstance(value, Mapping):
             return {name: settled(part, name) for name, part in value.items()}
+        if key in ("cache", "guide") and isinstance(value, str):
+            return None
         return False if key == "pretrained" else value
 
     result: dict[str, Any] = settled(config)

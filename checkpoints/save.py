@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,19 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from checkpoints.load import read, sha256
+from checkpoints.load import offline, read, sha256
 
 FILES = ("model.safetensors", "model.yaml", "README.md")
 
 
 def save(
-    folder: str | Path, config: Mapping[str, Any], state: Mapping[str, Tensor], card: str, *, replace: bool = False
+    folder: str | Path,
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    card: str,
+    *,
+    replace: bool = False,
+    check: Callable[[Path], object] | None = None,
 ) -> Path:
     """Releases weights. The folder appears whole or not at all.
 
@@ -26,6 +32,7 @@ def save(
         state: Its tensors, in the precision that they are to have in the file.
         card: What the weights are, trained on what, how good, under which licence; Markdown.
         replace: Whether an existing folder makes way; an error otherwise.
+        check: Is given the folder before it is where it shall be; what it raises leaves nothing behind.
     """
     target = Path(folder)
     if target.exists() and not replace:
@@ -41,6 +48,8 @@ def save(
         (temporary / "model.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
         (temporary / "README.md").write_text(card.rstrip() + "\n")
         (temporary / "SHA256SUMS").write_text("".join(f"{sha256(temporary / name)}  {name}\n" for name in FILES))
+        if check is not None:
+            check(temporary)
         if target.exists():
             shutil.rmtree(target)
         os.replace(temporary, target)
@@ -58,4 +67,4 @@ def release(ckpt: str | Path, folder: str | Path, card: str) -> Path:
         card: The model card, Markdown.
     """
     weights = read(ckpt)
-    return save(folder, weights.config, weights.state, card)
+    return save(folder, offline(weights.config), weights.state, card)

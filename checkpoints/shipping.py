@@ -1,14 +1,14 @@
 """Weights that ship with the project: a folder each, and a manifest of them all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from checkpoints.kinds import Kind, kind_of
-from checkpoints.load import SHIPPED, Weights, offline, sha256
+from checkpoints.load import SHIPPED, Weights, load, names, offline, sha256
 from checkpoints.precision import halved
 from checkpoints.save import save
 
@@ -30,7 +30,7 @@ def ship(
     folder: Path = SHIPPED,
     replace: bool = False,
 ) -> Path:
-    """Puts weights, in half precision, among those that ship, and into the manifest.
+    """Puts weights, in half precision, among those that ship, and into the manifest: whole and loadable, or not at all.
 
     Args:
         name: What they will be called.
@@ -42,6 +42,7 @@ def ship(
     """
     _check_hand(weights.config)
     config, state = offline(weights.config), halved(weights.state)
+    _check_places(config)
     size = sum(value.numel() * value.element_size() for value in state.values())
     kind = kind_of(config)
     if size > kind.largest:
@@ -53,7 +54,7 @@ def ship(
     hand = (config["init_args"].get("hand") or {}).get("class_path", "OpenHand").rpartition(".")[2]
     parameters = sum(value.numel() for value in state.values())
     target = save(folder / name, config, state, card(name, {"hand": hand, **facts}, kept, parameters, kind),
-                  replace=replace)  # fmt: skip
+                  replace=replace, check=load)  # fmt: skip
     file = target / "model.safetensors"
     entry = {
         "file": f"{name}/{file.name}", "bytes": file.stat().st_size, "sha256": sha256(file), "parameters": parameters,
@@ -101,6 +102,29 @@ def _check_hand(config: Mapping[str, Any]) -> None:
             f"These weights need {hand['class_path']}, whose files are not ours to ship. Weights that ship are "
             "trained on OpenHand; keep others with checkpoints.save()."
         )
+
+
+def _check_places(config: Mapping[str, Any]) -> None:
+    for key, text in _texts(config):
+        here = key == "base" and text not in names() and Path(text).exists()
+        if here or text.startswith("~") or Path(text).is_absolute():
+            advice = "Say with --base what others know it by: a name of weights that ship, or an id of the hub."
+            raise ValueError(
+                f"These weights need {key} {text}, which is on this machine alone. "
+                + (advice if key == "base" else "Keep such weights with checkpoints.save().")
+            )
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Texts in a configuration, each after the name of what it is."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _texts(part, name)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part, key)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,9 +1,7 @@
-import json
 from dataclasses import replace
 
 import pytest
 import torch
-import yaml
 from torch import nn
 from toys import Toy
 
@@ -11,7 +9,6 @@ import checkpoints
 from checkpoints.kinds import HANDS, KINDS, kind_of
 from checkpoints.load import SHIPPED, Weights, offline, sha256
 from checkpoints.precision import halved, whole
-from zoo.__main__ import main
 from zoo.samplers import DDIM
 
 CONFIG = {"class_path": "toys.Toy", "init_args": {"width": 6}}
@@ -98,6 +95,7 @@ def test_weights_for_a_hand_that_is_not_ours_or_too_large_do_not_ship(toy_zoo, t
 def test_picture_methods_have_their_own_limits_and_scores(toy_zoo, tmp_path, monkeypatch):
     assert KINDS["LatentDiffusion"].largest + KINDS["AttentionHand"].largest <= 80_000_000
     monkeypatch.setitem(KINDS, "Toy", KINDS["AttentionHand"])
+    monkeypatch.setattr("checkpoints.shipping.load", checkpoints.read)  # a toy has no base
     state = {**Toy(width=6).state_dict(), "base_hash": torch.arange(224, 256, dtype=torch.uint8)}
     assert torch.equal(whole(halved(state))["base_hash"], state["base_hash"])
     scores = {"loss": 0.123456, "hand_iou/made": 0.8, "step": 7}
@@ -109,18 +107,22 @@ def test_picture_methods_have_their_own_limits_and_scores(toy_zoo, tmp_path, mon
     assert checkpoints.read(folder).state["base_hash"].dtype == torch.uint8
 
 
-def test_release_reads_scores_and_steps_and_refuses_to_replace(toy_zoo, tmp_path, capsys):
-    model, path = Toy(width=5), tmp_path / "last.ckpt"
-    hyper = {"_class_path": "toys.Toy", "width": 5}
-    torch.save({"state_dict": model.state_dict(), "hyper_parameters": hyper, "global_step": 321}, path)
-    (tmp_path / "metrics.json").write_text(json.dumps(SCORES))
-    words = [
-        "release", "toy", "--ckpt", str(path), "--command", "python -m zoo fit", "--time", "1 s",
-        "--scores", str(tmp_path), "--to", str(tmp_path / "weights"),
-    ]  # fmt: skip
-    assert main(words) == 0
-    entry = yaml.safe_load((tmp_path / "weights" / "manifest.yaml").read_text())["toy"]
-    assert (entry["steps"], entry["command"], entry["hand"]) == (321, "python -m zoo fit", "OpenHand")
-    assert main(words) == 1
-    assert "--overwrite" in capsys.readouterr().err
-    assert main([*words, "--overwrite"]) == 0
+def test_weights_that_do_not_load_leave_nothing_behind(toy_zoo, tmp_path):
+    folder = shipped(tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "weights").rglob("*") if path.is_file()}
+    weights = Weights(CONFIG, dict(Toy(width=7).state_dict()))
+    for name in ("toy", "other"):
+        with pytest.raises((ValueError, RuntimeError), match=r"size mismatch|do not fit"):
+            checkpoints.ship(name, weights, FACTS, SCORES, folder=folder.parent, replace=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "weights").rglob("*") if path.is_file()} == before
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["toy"]
+
+
+def test_released_weights_keep_no_place_of_the_machine(toy_zoo, tmp_path):
+    own = {"cache": str(tmp_path / "latents"), "guide": "controlnet", "size": 8}
+    assert offline({"init_args": own})["init_args"] == {"cache": None, "guide": None, "size": 8}
+    (tmp_path / "base").mkdir()
+    with pytest.raises(ValueError, match=r"need base /.*/base, which is on this machine alone\. Say with --base"):
+        shipped(tmp_path, init_args={"base": str(tmp_path / "base")})
+    with pytest.raises(ValueError, match=r"need file ~/x, which is on this machine alone\. Keep such weights"):
+        shipped(tmp_path, init_args={"parts": [{"init_args": {"file": "~/x"}}]})

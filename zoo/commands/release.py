@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from zoo.commands.factory.claim import placeless
 from zoo.registry import UsageError
-
-DATA = "OpenHand (embedded hand, MIT), made on the spot; no recorded images"
 
 
 def release(
@@ -19,11 +18,13 @@ def release(
     time: str,
     hardware: str | None = None,
     steps: int | None = None,
-    data: str = DATA,
+    data: str | None = None,
     scores: Path | None = None,
     samples: int = 2000,
-    licence: str = "Apache-2.0",
+    scored_on: str | None = None,
+    licence: str | None = None,
     limits: str | None = None,
+    base: str | None = None,
     to: Path | None = None,
     overwrite: bool = False,
 ) -> int:
@@ -36,17 +37,20 @@ def release(
         time: How long that took.
         hardware: What it ran on; this machine without.
         steps: Training steps; read from a .ckpt without.
-        data: What they were trained on.
+        data: What they were trained on; read from the run's config.yaml without.
         scores: The metrics.json of a `test`, or its folder; without, the half-precision weights are tested here.
-        samples: Held-out hands of OpenHand to test on, or pictures; with --scores, those that were tested on.
-        licence: Of the weights.
+        samples: Held-out hands of OpenHand, or pictures, to test on here, without --scores.
+        scored_on: What --scores are of; read from the config.yaml of that test without.
+        licence: Of the weights; Apache-2.0 without, where all that they learned from comes with the project.
         limits: What they cannot do, one sentence.
+        base: What others know the base of AttentionHand's weights by, when the run names a place on this machine.
         to: Folder of shipped weights; the project's own without.
         overwrite: Replace weights of that name.
     """
     import checkpoints
     from checkpoints.kinds import kind_of
     from checkpoints.load import SHIPPED
+    from zoo.commands.provenance import borrowed, run_config, trained_on
 
     folder = SHIPPED if to is None else to
     if not name.replace("-", "").isalnum() or name != name.lower():
@@ -55,27 +59,57 @@ def release(
         raise FileExistsError(f"{folder / name} exists. Give another name, or --overwrite to replace it.")
     source = checkpoints.find(ckpt)
     weights = checkpoints.read(source)
-    found = _tested(weights, samples) if scores is None else _read(scores)
+    if base is not None:
+        weights.config["init_args"]["base"] = base
+    run = {} if source.is_dir() else run_config(source.parent, source.parent.parent)
+    data = trained_on(run) if data is None else data
+    if data is None:
+        raise UsageError(f"--ckpt {ckpt} does not say what it was trained on. Say it with --data, in words.")
+    if licence is None and (foreign := borrowed(run, weights.config, checkpoints.names())) is not None:
+        raise UsageError(
+            f"--ckpt {ckpt} learned from {foreign}, whose terms decide how its weights may be passed on. Name the "
+            "licence that they allow with --licence."
+        )
+    told = None if scores is None else _read(scores)
+    scored_on = _scored_on(scores, samples, weights.config) if scored_on is None else scored_on
+    found = _tested(weights, samples) if told is None else told
     facts: dict[str, Any] = {
-        "licence": licence, "data": data, "steps": _steps(source) if steps is None else steps, "time": time,
-        "hardware": hardware or f"{os.cpu_count()} cores, {platform.machine()}, no GPU", "command": command,
-        "scored_on": _scored_on(weights.config, samples),
-        "limits": limits,
+        "licence": licence or "Apache-2.0", "data": data, "steps": _steps(source) if steps is None else steps,
+        "time": time, "hardware": hardware or _hardware(), "command": " ".join(map(placeless, command.split())),
+        "scored_on": scored_on, "limits": limits,
     }  # fmt: skip
     target = checkpoints.ship(name, weights, facts, found, folder=folder, replace=overwrite)
-    checkpoints.load(target)
     size = (target / "model.safetensors").stat().st_size
     asks = kind_of(weights.config).asks
     print(f"{target}: {size / 1e6:.1f} MB. Use it: python -m zoo sample --ckpt {name}{asks}")
     return 0
 
 
-def _scored_on(config: dict[str, Any], samples: int) -> str:
+def _scored_on(scores: Path | None, samples: int, config: dict[str, Any]) -> str:
     from checkpoints.kinds import kind_of
+    from zoo.commands.provenance import judged_on, run_config
 
-    if kind_of(config).shows == "pictures":
-        return f"{samples} held-out pictures of OpenHand; loss is the error of the noise, with the same noise each time"
-    return f"{samples} held-out hands of OpenHand, {_sampler(config)}, one sample a hand, mm"
+    things, what = kind_of(config).shows, None
+    if scores is None:
+        what = f"{samples} held-out {things} of OpenHand"
+    else:
+        test = run_config(scores if scores.is_dir() else scores.parent)
+        what, config = judged_on(test, things), test.get("model") or config
+    if what is None:
+        raise UsageError(
+            f"--scores {scores} does not say what was tested: there is no config.yaml of a whole test beside it. Say "
+            "it with --scored_on, in words."
+        )
+    if things == "pictures":
+        return f"{what}; loss is the error of the noise, with the same noise each time"
+    return f"{what}, {_sampler(config)}, one sample a hand, mm"
+
+
+def _hardware() -> str:
+    import torch
+
+    cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return f"{os.cpu_count()} cores, {platform.machine()}, {' and '.join(cards) or 'no GPU'}"
 
 
 def _sampler(config: dict[str, Any]) -> str:
@@ -103,13 +137,14 @@ def _read(scores: Path) -> dict[str, float]:
 def _tested(weights: Any, samples: int) -> dict[str, float]:
     """Scores of the very numbers that will ship."""
     import checkpoints
+    from checkpoints.load import offline
     from checkpoints.precision import halved
     from zoo.commands.train import train
 
     parts = weights.config["init_args"].get("conditioner") or {}
     image = (parts.get("init_args") or {}).get("image")
     with tempfile.TemporaryDirectory() as place:
-        trial = checkpoints.save(Path(place, "trial"), weights.config, halved(weights.state), "# On trial")
+        trial = checkpoints.save(Path(place, "trial"), offline(weights.config), halved(weights.state), "# On trial")
         words = ["test", f"--ckpt={trial}", f"--out={place}/test", "--tracker=none", f"--data.test_samples={samples}"]
         if image:
             size = (image.get("init_args") or {}).get("size", 256)
