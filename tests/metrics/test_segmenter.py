@@ -83,3 +83,10 @@ def test_the_shipped_segmenter_finds_a_hand_before_a_plain_wall(tmp_path):
     images = torch.stack([torch.from_numpy(scene.image).permute(2, 0, 1) for scene in scenes]).float() / 255
     masks = torch.stack([torch.from_numpy(scene.mask) for scene in scenes])
     assert mask_iou(HandSegmenter.load().masks(images), masks).mean() > 0.7
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights" * 9])
+def test_a_file_of_something_else_is_told_in_a_sentence(tmp_path, content):
+    (tmp_path / "s.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"s\.safetensors is not a whole \.safetensors file"):
+        HandSegmenter.load(tmp_path / "s.safetensors")

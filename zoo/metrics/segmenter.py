@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -93,9 +93,15 @@ class HandSegmenter(nn.Module):
             raise FileNotFoundError(
                 f"{path} is not there. Train one: python -m zoo.commands.segmenter --root DIR --out {path}"
             )
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        try:
+            with safe_open(path, "pt") as file:
+                about = file.metadata() or {}
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path} is not a whole .safetensors file ({error}): cut short, or another kind of file. Copy it "
+                "again, or train one: python -m zoo.commands.segmenter --help"
+            ) from error
         if about.get("format") != FORMAT:
             raise ValueError(f"{path} holds no hand segmenter. Train one: python -m zoo.commands.segmenter --help")
         made = cls(tuple(int(width) for width in about["widths"].split()), int(about["side"]))
