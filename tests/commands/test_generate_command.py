@@ -82,7 +82,7 @@ def test_a_set_does_not_say_where_it_was_made_and_knows_its_files_by_content(
     assert main(argv["b"]) == 0
     assert "whole already" in capsys.readouterr().out
     assert main(argv["c"]) == 2
-    assert "are made with files" in capsys.readouterr().err
+    assert "are made with a --prompts of other content. Give the same" in capsys.readouterr().err
 
 
 def test_labels_mask_and_mesh_picture_speak_of_one_hand(whole):

@@ -28,12 +28,12 @@ def rows(root):
     return [json.loads(line) for line in (root / "rows.jsonl").read_text().splitlines()]
 
 
-def unlabelled(root):
+def unlabelled(root, text="A hand."):
     """A dataset whose pictures of meshes come without labels."""
     picture = np.zeros((32, 32, 3), np.uint8)
     picture[8:24, 8:24] = 255
     writer = AttentionHandWriter(root / "data", 4)
-    scene = Scene(0, (32, 32), np.eye(3, dtype=np.float32), image=picture, mesh_image=picture, caption="A hand.")
+    scene = Scene(0, (32, 32), np.eye(3, dtype=np.float32), image=picture, mesh_image=picture, caption=text)
     for part in writer.missing():
         writer.write(part, [scene] * len(part))
     writer.finish()
@@ -54,6 +54,25 @@ def test_freihand_s_layout_takes_no_time_for_what_it_cannot_hold(painter_weights
     assert main(words(painter_weights, tmp_path / "both", *more, "--layout", "both")) == 0
     assert "3 pictures in" in (said := capsys.readouterr().out)
     assert "0 of them in FreiHAND's layout" in said
+
+
+def test_a_set_goes_on_with_its_dataset_wherever_it_lies_and_with_no_other(painter_weights, tmp_path, capsys):
+    def again(name, text="A hand."):
+        more = ("--poses", "attentionhand", "--root", unlabelled(tmp_path / name, text))
+        return main(words(painter_weights, tmp_path / "o", *more))
+
+    assert again("data") == 0
+    assert again("moved") == 0
+    assert "is whole already" in capsys.readouterr().out
+    assert again("other", "A fist.") == 2
+    assert "are made with a --root of other content" in capsys.readouterr().err
+
+
+def test_prompts_that_are_not_read_to_their_end_are_counted(painter_weights, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("a hand" + " on a table" * 40)
+    assert main(words(painter_weights, tmp_path / "o", "--prompts", tmp_path / "prompts.txt")) == 0
+    assert "  3 prompts are longer than CLIP reads; rows.jsonl has the ends" in capsys.readouterr().err
+    assert all(row["cut"].endswith("table") for row in rows(tmp_path / "o"))
 
 
 class Given(Poses):

@@ -165,7 +165,7 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     from datamodules.attentionhand.writer import AttentionHandWriter
     from zoo.commands.chosen import newest
     from zoo.commands.factory.gate import load_gate
-    from zoo.commands.factory.poses import poses_of
+    from zoo.commands.factory.poses import DatasetPoses, poses_of
     from zoo.commands.factory.prompts import prompts_of
     from zoo.commands.factory.shard import ShardMaker
     from zoo.commands.painting.painter import Settings, load_painter
@@ -191,7 +191,7 @@ def _maker(words: dict[str, Any]) -> "tuple[ShardMaker, dict[str, Any]]":
     writer = AttentionHandWriter(words["out"] / "data", words["n"], shard=words["shard"])
     single = words["layout"] == "freihand"
     maker = ShardMaker(words["out"], painter, poses, prompts, gate, writer, words["seed"], words["batch"], single)
-    files = _digests(words)
+    files = _digests(words) | ({"root": poses.digest} if isinstance(poses, DatasetPoses) else {})
     options = {key: value for key, value in words.items() if key not in FREE and key != "model"}
     options |= {key: Path(options[key]).name for key in files if key in options}
     settings = {**described, "options": options, "files": files}
@@ -240,6 +240,8 @@ def _summary(out: Path) -> int:
     speed = f"; {said['pictures_an_hour']} an hour" if said["pictures_an_hour"] else ""
     also = f", {single} of them in FreiHAND's layout" if layout == "both" else ""
     print(f"{single if layout == 'freihand' else said['made']} pictures in {out}{also}{refused}{skipped}{speed}")
+    if cut := said.get("cut"):
+        print(f"  {cut} prompts are longer than CLIP reads; rows.jsonl has the ends that are cut off", file=sys.stderr)
     for reason, count in said["reasons"].items():
         print(f"  {count}: {reason}", file=sys.stderr)
     return int(not (single if layout == "freihand" else said["made"]))

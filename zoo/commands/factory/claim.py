@@ -11,6 +11,8 @@ from typing import Any
 from zoo.commands.folder import claim, write_text
 from zoo.registry import UsageError
 
+_ADVICE = "Give the same options to go on, another folder with --out, or --overwrite."
+
 
 def claim_set(
     out: Path, settings: dict[str, Any], overwrite: bool = False, inputs: Iterable[Path | str | None] = ()
@@ -73,7 +75,7 @@ def _other(out: Path, found: dict[str, Any], settings: dict[str, Any]) -> str:
     """What tells that a folder's set is another one; empty where it is the same."""
     pairs = {
         key: (_known(key, found), _known(key, settings))
-        for key in ("checkpoint", "base", "sampler", "scale", "strength", "tas", "size", "files")
+        for key in ("checkpoint", "base", "sampler", "scale", "strength", "tas", "size")
     }
     before, now = found.get("options", {}), settings["options"]
     pairs |= {f"--{key}": (before.get(key), now.get(key)) for key in sorted(before.keys() | now.keys())}
@@ -81,10 +83,11 @@ def _other(out: Path, found: dict[str, Any], settings: dict[str, Any]) -> str:
         if old != new:
             if key == "--n":
                 return f"The set in {out} has {old} pictures, not {new}. Make more in another folder, with --seed."
-            return (
-                f"The pictures in {out} are made with {key} {old}, not {new}. Give the same options to go on, another "
-                "folder with --out, or --overwrite."
-            )
+            return f"The pictures in {out} are made with {key} {old}, not {new}. {_ADVICE}"
+    files, held = found.get("files", {}), settings.get("files", {})
+    for key in sorted(files.keys() | held.keys()):
+        if files.get(key) != held.get(key):
+            return f"The pictures in {out} are made with a --{key} of other content. {_ADVICE}"
     return ""
 
 

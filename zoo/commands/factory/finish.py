@@ -51,6 +51,7 @@ def finish(
         "rejected": states["rejected"],
         "skipped": states["skipped"],
         "rejection_rate": round(states["rejected"] / max(1, states["rejected"] + states["made"]), 4),
+        "cut": sum("cut" in record for record in records),  # prompts that are not read to their end
         "reasons": dict(Counter(record["reason"] for record in records if "reason" in record)),
     }
     for key in ("mask_iou", "joints_percent"):

@@ -1,6 +1,7 @@
 """Where the hands of made pictures come from. Hand number i is a function of the seed and of i alone."""
 
 import errno
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from datamodules.draw import load
 from datamodules.openhand.maker import CAMERAS
 from datamodules.openhand.pose_stream import PoseStream, generator_of
-from datamodules.scene import HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes
+from datamodules.scene import BoolArray, HandModels, IntArray, ManoPose, Scene, SceneHand, Scenes
 from zoo.commands.painting.scenes import Posed
 from zoo.hands.openhand import OpenHand
 from zoo.hands.parameters import fit_parameters
@@ -24,6 +25,7 @@ from zoo.shapes import Betas, Intrinsics, Joints, Rotations, Translation, Vertic
 
 OURS, SAMPLED = 12, 13  # streams of a seed that nothing else draws from
 BLOCK = 16  # hands that are sampled together, whoever asks for which of them
+SPREAD = 16  # scenes by which a dataset is known again
 FARTHEST = 0.005  # metres, mean, between a sampled mesh and that of the parameters found for it
 
 
@@ -132,6 +134,7 @@ class DatasetPoses(Poses):
         self.numbers = np.flatnonzero(sides.any(1)) if self.labelled else np.arange(len(scenes))
         if not len(self.numbers):
             raise UsageError(f"--poses {name} has no scene with hands. Change --root or --split.")
+        self.digest = _digest(scenes, sides)
 
     def draw(self, index: int) -> Posed | str:
         turn, place = divmod(index, len(self.numbers))
@@ -151,6 +154,21 @@ class DatasetPoses(Poses):
             rng = np.random.default_rng((self.seed, OURS, turn))
             self._shuffled = turn, rng.permutation(len(self.numbers))
         return self._shuffled[1]
+
+
+def _digest(scenes: Scenes, sides: BoolArray) -> str:
+    """Tells other data of the same name, wherever either lies: by what files say, of which nothing is computed."""
+    digest = hashlib.sha256(np.packbits(sides).tobytes() + str(len(scenes)).encode())
+    for number in np.unique(np.linspace(0, len(scenes) - 1, SPREAD).astype(int)).tolist():
+        try:
+            scene = scenes.read(number, image=False)
+        except (ValueError, OSError):  # skipped when its turn comes
+            continue
+        digest.update(repr((scene.name, scene.size, scene.caption)).encode())
+        digest.update(np.asarray(scene.intrinsics, np.float32).tobytes())
+        for _, hand in sorted(scene.hands.items()):
+            digest.update(b"" if hand.pose is None else np.asarray(hand.pose.betas, np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def is_left(seed: int, index: int, share: float) -> bool:
