@@ -24,3 +24,20 @@ def toy_zoo(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return root
+
+
+@pytest.fixture
+def zoo_says(toy_zoo, monkeypatch, capsys):
+    """Runs a command line in-process: exit code and what it printed."""
+    from zoo.__main__ import main
+    from zoo.commands import train
+
+    monkeypatch.setattr(train, "CALLBACKS", [row for row in train.CALLBACKS if row[0] == "checkpoint"])
+
+    def run(*argv):
+        monkeypatch.setattr(sys, "argv", ["zoo", *argv])
+        code = main(argv)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run

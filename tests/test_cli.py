@@ -1,41 +1,14 @@
 import errno
 import json
 import signal
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
+from toys import FIT, QUIET, config_of, steps_of
 
 from zoo import registry
-from zoo.__main__ import main
-from zoo.commands import folder, train
-
-QUIET = ("--tracker", "none", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu")
-FIT = ("fit", "--model", "toy", "--trainer.max_steps", "2", *QUIET)
-
-
-def config_of(out):
-    return yaml.safe_load(Path(out, "config.yaml").read_text())
-
-
-def steps_of(out):
-    return torch.load(Path(out, "checkpoints", "last.ckpt"), weights_only=True)["global_step"]
-
-
-@pytest.fixture
-def zoo_says(toy_zoo, monkeypatch, capsys):
-    """Runs a command line in-process: exit code and what it printed."""
-    monkeypatch.setattr(train, "CALLBACKS", [row for row in train.CALLBACKS if row[0] == "checkpoint"])
-
-    def run(*argv):
-        monkeypatch.setattr(sys, "argv", ["zoo", *argv])
-        code = main(argv)
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
+from zoo.commands import folder
 
 
 def test_a_model_of_hands_refuses_whole_pictures_before_it_starts(zoo_says, monkeypatch):
@@ -256,7 +229,7 @@ def test_no_space_left_is_explained_and_nothing_half_written_remains(zoo_says, m
     code, said = zoo_says(*FIT, "--out", "o")
     assert code == 1
     assert "No space is left on the disk while writing config.yaml" in said
-    assert list((tmp_path / "work" / "o").iterdir()) == []
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,14 +2,27 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+import yaml
 from torch import nn
 from torch.utils.data import DataLoader
 
 from datamodules.base import HandData
 from zoo.hands.openhand import OpenHand
 from zoo.models.base import HandMethod
+
+QUIET = ("--tracker", "none", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu")
+FIT = ("fit", "--model", "toy", "--trainer.max_steps", "2", *QUIET)
+
+
+def config_of(out):
+    return yaml.safe_load(Path(out, "config.yaml").read_text())
+
+
+def steps_of(out):
+    return torch.load(Path(out, "checkpoints", "last.ckpt"), weights_only=True)["global_step"]
 
 
 class ToySampler(ABC):

@@ -16,9 +16,12 @@ def test_runs_get_folders_of_their_own(toy_zoo, monkeypatch):
 
 def test_processes_of_one_run_share_its_folder(toy_zoo, monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    first = folder.claim(folder.choose(None, "toy"))
+    first = folder.choose(None, "toy")
+    folder.claim_run(first, "settings")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert folder.choose(None, "toy") == first
+    folder.abandon()
+    assert not first.exists()
 
 
 def test_words_that_are_no_paths_hinder_nothing_and_paths_are_kept(tmp_path):

@@ -6,12 +6,24 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from zoo.registry import UsageError
 
 PARENT = "runs"
 _INHERITED = "ZOO_RUN_FOLDER"  # the processes of one run agree on the folder through the environment
-_claimed: list[Path] = []  # by this process
+SETTINGS = "config.yaml"
+BEFORE = ".before"  # within a run's folder, until the run has begun: what the folder held before
+_EARLY = ("log.csv", "wandb")  # what a run's trackers make before there is anything to keep
+
+
+class _Claim(NamedTuple):
+    folder: Path
+    settings: str
+    goes_on: bool
+
+
+_claimed: list[_Claim] = []  # by this process, and not begun
 
 
 def choose(out: str | None, name: str) -> Path:
@@ -29,54 +41,156 @@ def choose(out: str | None, name: str) -> Path:
     return path
 
 
-def claim(
-    folder: Path, overwrite: bool = False, resumed_from: Path | None = None, inputs: Iterable[Path | str | None] = ()
-) -> Path:
+def goes_on(out: Path, ckpt: Path | None, command: str, overwrite: bool) -> bool:
+    """Whether a run goes on in its own folder.
+
+    Args:
+        out: The folder.
+        ckpt: A checkpoint file, or released weights.
+        command: fit, validate, test or predict.
+        overwrite: The folder shall be emptied.
+
+    Raises:
+        UsageError: Another command than fit would write into the folder of the run.
+    """
+    own = ckpt is not None and ckpt.is_file() and out.resolve() in list(ckpt.resolve().parents)[:2]
+    if own and command != "fit":
+        raise UsageError(
+            f"--out {out} is the run of --ckpt {ckpt}, and {command} would write over its settings and scores. "
+            "Give another folder, or leave --out away for a new one."
+        )
+    return own and not overwrite
+
+
+def claim(folder: Path, overwrite: bool = False, inputs: Iterable[Path | str | None] = ()) -> Path:
     """Makes the folder, and refuses one that holds something already.
 
     Args:
-        folder: Where the run will write.
+        folder: Where the command will write.
         overwrite: Empty the folder first.
-        resumed_from: A checkpoint; when it lies in the folder, the run goes on there.
-        inputs: What the run reads, which emptying the folder must not delete; words that are no paths do no harm.
+        inputs: What the command reads, which emptying the folder must not delete; words that are no paths do no harm.
 
     Raises:
         UsageError: The folder is a file, or holds an input and would be emptied.
         FileExistsError: It holds something else, and may not be emptied.
     """
-    resumes = resumed_from is not None and folder.resolve() in [resumed_from.resolve(), *resumed_from.resolve().parents]
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file. Give a folder that is empty or does not exist.")
-    if folder.is_dir() and any(folder.iterdir()) and not resumes:
-        if not overwrite:
-            raise FileExistsError(
-                f"--out {folder} is not empty. Give another folder, --overwrite to replace what is there, "
-                f"or --ckpt {folder} to go on from its last checkpoint."
-            )
-        if not _is_ours(folder):
-            raise FileExistsError(
-                f"--out {folder} does not look like the folder of a run, so --overwrite will not empty it. "
-                "Give another folder."
-            )
-        for path in _there(inputs):
-            if _lies_in(path, folder):
-                raise UsageError(
-                    f"--overwrite would delete {path}, which this run reads, for it lies in --out {folder}. Give "
-                    "another folder with --out, or move what is read out of it."
-                )
+    if _holds_something(folder):
+        _refuse_full(folder, overwrite, inputs)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ[_INHERITED] = str(folder)
-    _claimed.append(folder)
     return folder
 
 
-def abandon() -> None:
-    """Takes the claimed folder back when nothing but its settings was written, so that the next try may use it."""
+def claim_run(
+    folder: Path,
+    settings: str,
+    overwrite: bool = False,
+    goes_on: bool = False,
+    inputs: Iterable[Path | str | None] = (),
+) -> None:
+    """As `claim`, for a run: what lies there already is given up only by `begin`, and `abandon` brings it back.
+
+    Args:
+        folder: Where the run will write.
+        settings: The text of its `config.yaml`. A folder with the same, and nothing that took time, is free: there
+            the same run was stopped before its first checkpoint.
+        overwrite: What is there shall go.
+        goes_on: The run goes on in its own folder, with all that is there.
+        inputs: As for `claim`.
+    """
+    if not goes_on:
+        if (folder / BEFORE).is_dir():
+            _put_back(folder)  # that run was killed before it began
+        if _holds_something(folder):
+            if not _is_left_over(folder, settings):
+                _refuse_full(folder, overwrite, inputs)
+            _set_aside(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    os.environ[_INHERITED] = str(folder)
+    _claimed.append(_Claim(folder, settings, goes_on))
+    if not goes_on:
+        write_text(folder / SETTINGS, settings)
+
+
+def begin() -> None:
+    """The run works: what its folder held before goes, and the settings of one that goes on are written."""
     while _claimed:
-        folder = _claimed.pop()
-        if folder.is_dir() and [path.name for path in folder.iterdir()] == ["config.yaml"]:
-            shutil.rmtree(folder)
+        run = _claimed.pop()
+        write_text(run.folder / SETTINGS, run.settings)
+        shutil.rmtree(run.folder / BEFORE, ignore_errors=True)
+
+
+def abandon() -> None:
+    """Leaves the folder of a run that never began as it was before."""
+    while _claimed:
+        run = _claimed.pop()
+        if not run.goes_on:
+            _put_back(run.folder)
+            if run.folder.is_dir() and not any(run.folder.iterdir()):
+                run.folder.rmdir()
+
+
+def _holds_something(folder: Path) -> bool:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file. Give a folder that is empty or does not exist.")
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _refuse_full(folder: Path, overwrite: bool, inputs: Iterable[Path | str | None]) -> None:
+    """Says why a folder may not be emptied, if so."""
+    if not overwrite:
+        saved = any(any(place.glob("*.ckpt")) for place in (folder, folder / "checkpoints"))
+        go_on = f", or --ckpt {folder} to go on from its last checkpoint" if saved else ""
+        give = "Give another folder, " if go_on else "Give another folder, or "
+        raise FileExistsError(f"--out {folder} is not empty. {give}--overwrite to replace what is there{go_on}.")
+    if not _is_ours(folder):
+        raise FileExistsError(
+            f"--out {folder} does not look like the folder of a run, so --overwrite will not empty it. "
+            "Give another folder."
+        )
+    for path in _there(inputs):
+        if _lies_in(path, folder):
+            raise UsageError(
+                f"--overwrite would delete {path}, which this run reads, for it lies in --out {folder}. Give "
+                "another folder with --out, or move what is read out of it."
+            )
+
+
+def _is_left_over(folder: Path, settings: str) -> bool:
+    """Whether the same run was stopped there before it made anything."""
+    told = folder / SETTINGS
+    return told.is_file() and told.read_text() == settings and _is_worthless(folder)
+
+
+def _is_worthless(folder: Path) -> bool:
+    """Whether there is nothing that took time: no whole checkpoint, no scores, no pictures, nothing of somebody's."""
+    return all(
+        path.name in (SETTINGS, BEFORE, *_EARLY)
+        or (path.name == "checkpoints" and path.is_dir() and all(part.suffix == ".part" for part in path.iterdir()))
+        for path in folder.iterdir()
+    )
+
+
+def _set_aside(folder: Path) -> None:
+    """Moves what is in a folder into a corner of it; the folder itself may be a link, or the root of a disk."""
+    shutil.rmtree(folder / BEFORE, ignore_errors=True)  # of a run that was killed
+    there = list(folder.iterdir())
+    (folder / BEFORE).mkdir()
+    for path in there:
+        path.rename(folder / BEFORE / path.name)
+
+
+def _put_back(folder: Path) -> None:
+    """Undoes `_set_aside`, unless the run has made something since."""
+    if not folder.is_dir() or not _is_worthless(folder):
+        return
+    for path in folder.iterdir():
+        if path.name != BEFORE:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if (folder / BEFORE).is_dir():
+        for path in (folder / BEFORE).iterdir():
+            path.rename(folder / path.name)
+        (folder / BEFORE).rmdir()
 
 
 def _there(words: Iterable[Path | str | None]) -> list[Path]:
@@ -98,7 +212,7 @@ def _lies_in(path: Path | str, folder: Path) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("config.yaml", "manifest.json"))
+    return any((folder / name).exists() for name in (SETTINGS, "manifest.json"))
 
 
 def is_first_process() -> bool:

@@ -1,32 +1,13 @@
 """What a run's options mean for one another, before anything is built."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
 from jsonargparse import Namespace
 
 import checkpoints
 from zoo.registry import UsageError, option
-
-
-def as_told(words: list[str], configured: bool) -> list[str]:
-    """`fit` goes on with what the run was told besides model and data: its trainer, seed and callbacks.
-
-    Args:
-        words: As `resolve` gives them; flags among them win.
-        configured: Whether the user gave a --config, which then stands in the place of the run's.
-    """
-    ckpt = option(words, "ckpt")
-    path = None if ckpt is None or configured or words[0] != "fit" else checkpoints.find(ckpt)
-    if path is None or path.is_dir() or not (told := path.parent.parent / "config.yaml").is_file():
-        return words
-    own = ("model", "data", "out", "overwrite", "ckpt", "config")
-    kept = {key: value for key, value in yaml.safe_load(told.read_text()).items() if key not in own}
-    last = max((place for place, word in enumerate(words) if word.startswith("--config=")), default=0)
-    return [*words[: last + 1], f"--config={json.dumps(kept)}", *words[last + 1 :]]
 
 
 def settle_image_branch(options: Namespace, words: list[str]) -> None:

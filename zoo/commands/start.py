@@ -1,11 +1,31 @@
-"""Released weights as the start of a run."""
+"""How a run starts: from released weights, and when it has begun."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 import checkpoints
+from zoo.commands import folder
 from zoo.models.base import Method
+
+
+class Begun(Callback):
+    """Gives up what the run's folder held before, once a batch has shown that options, data and weights will do."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        folder.begin()
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if not trainer.sanity_checking:
+            folder.begin()
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        folder.begin()
+
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        folder.begin()
 
 
 def start_from(model: Method, released: Path, learns: bool) -> None:

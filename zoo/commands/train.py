@@ -1,13 +1,11 @@
 """`fit`, `validate`, `test`, `predict`: LightningCLI with names, run folders and sentences for errors."""
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -32,12 +30,13 @@ from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.official import FOLDER, official_output
 from zoo.commands.predictions import Predictions
-from zoo.commands.settle import as_told, read_by, settle_image_branch, unfuse_optimizer
+from zoo.commands.settle import read_by, settle_image_branch, unfuse_optimizer
 from zoo.commands.speech import speaking
-from zoo.commands.start import start_from, step_of
+from zoo.commands.start import Begun, start_from, step_of
+from zoo.commands.told import as_told, begun_from, with_data, with_model
 from zoo.models.base import Method
 from zoo.parts import import_parts
-from zoo.registry import UsageError, class_path, name_of, names, option, resolve, without
+from zoo.registry import UsageError, class_path, name_of, names, option, resolve
 
 COMMANDS = ("fit", "validate", "test", "predict")
 # Option group, callback, and its arguments that lie in the run folder. In this order they are called.
@@ -105,12 +104,14 @@ class ZooCLI(LightningCLI):
         self.data_name = data_name(options.data, option(self.words, "data"))
         self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
         self.out = folder.choose(options.out, self.model_name)
+        goes_on = folder.goes_on(self.out, self.ckpt, self.command, options.overwrite)
         if folder.is_first_process():
-            folder.claim(self.out, options.overwrite, self.ckpt, read_by(options))
             saved = options.clone()
             saved.out, saved.overwrite = None, False  # so that `--config` of this run makes a new run
+            if goes_on:
+                saved.ckpt = begun_from(self.out)
             text = self._subcommand_parsers[self.command].dump(saved, skip_none=False)
-            folder.write_text(self.out / "config.yaml", text)
+            folder.claim_run(self.out, text, options.overwrite, goes_on, [self.ckpt, *read_by(options)])
         for key, _, places in CALLBACKS:
             for name in places:
                 options[key][name] = str(self.out / options[key][name])
@@ -150,6 +151,7 @@ class ZooCLI(LightningCLI):
             self.trainer.callbacks.append(official)  # type: ignore[attr-defined]
         if self.command in ("validate", "test"):
             options.verbose = False  # the callback prints a better table
+        self.trainer.callbacks.insert(0, Begun())  # type: ignore[attr-defined]  # before what writes into the folder
         if folder.is_first_process():
             print(self.headline(), flush=True)
             if options.trainer.logger in (None, True):
@@ -190,34 +192,6 @@ def data_name(data: Namespace, given: str | None) -> str:
     return name_of("data", path, given)
 
 
-def with_model(words: list[str]) -> list[str]:
-    """With a checkpoint the model is built as it was trained, unless `--model` is another one."""
-    ckpt, named = option(words, "ckpt"), option(words, "model")
-    if ckpt is None or option(words, "config") is not None or (named is not None and named not in names("model")):
-        return words
-    config = checkpoints.read(ckpt).config
-    built = str(config["class_path"]).rpartition(".")[2]
-    if named is not None and class_path("model", named).rpartition(".")[2] != built:
-        return words
-    name = name_of("model", built, named or Path(ckpt).name)
-    defaults = registry.folder("model") / "runs" / f"{name}.yaml"
-    first = [f"--config={defaults}"] if defaults.is_file() else []
-    return [words[0], *first, *without(words[1:], "model"), f"--model={json.dumps(config)}"]
-
-
-def with_data(words: list[str]) -> list[str]:
-    """A run is scored on, and goes on with, the data that it was trained on, unless others are named."""
-    ckpt = option(words, "ckpt")
-    if ckpt is None or option(words, "data") is not None or option(words, "config") is not None:
-        return words
-    path = checkpoints.find(ckpt)
-    trained = path.parent.parent / "config.yaml"
-    if path.is_dir() or not trained.is_file():
-        return words
-    data = yaml.safe_load(trained.read_text()).get("data")
-    return [words[0], f"--data={json.dumps(data)}", *words[1:]] if data else words
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hides what a user can do nothing about: warnings of Lightning to itself, tips, lists of absent devices."""
@@ -255,12 +229,12 @@ def train(argv: Sequence[str]) -> int:
                 },
                 args=list(argv),
             )
+        folder.begin()  # also without a single batch
     except SIGTERMException:
         print("Stopped by SIGTERM.")
         return 1
-    except Exception:
+    finally:
         folder.abandon()
-        raise
     return _report(cli)
 
 
