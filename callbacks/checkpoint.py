@@ -26,7 +26,7 @@ class AtomicCheckpointIO(CheckpointIO):
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
         path = Path(path)
-        part = path.with_name(f".{path.name}.part")
+        part = _part(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
@@ -55,6 +55,11 @@ class AtomicCheckpointIO(CheckpointIO):
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    """Where a checkpoint is written before it is whole."""
+    return path.with_name(f".{path.name}.part")
 
 
 def _disk_error(error: BaseException | None) -> OSError | None:
@@ -107,10 +112,13 @@ class SafeCheckpoint(Checkpoint):
         return self.folder / "last.ckpt"
 
     @property
+    def best_path(self) -> Path:
+        return self.folder / "best.ckpt"
+
+    @property
     def best_model_path(self) -> str:
         """Lightning reads it for `ckpt_path="best"`."""
-        best = self.folder / "best.ckpt"
-        return str(best if best.exists() else self.last_path)
+        return str(self.best_path if self.best_path.exists() else self.last_path)
 
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -120,6 +128,9 @@ class SafeCheckpoint(Checkpoint):
         self._saved_at = time.monotonic()
         self._signal = None
         self._process = os.getpid()
+        if trainer.is_global_zero:
+            for path in (self.last_path, self.best_path):
+                _part(path).unlink(missing_ok=True)  # of a run that was killed while it saved
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         # Not earlier: Lightning puts its own SIGTERM handler in place after `on_fit_start`.
@@ -189,13 +200,13 @@ class SafeCheckpoint(Checkpoint):
         if math.isnan(score):
             score = math.inf  # or none would ever be better
         # A run resumed into another folder has no best file there, however good the score it brings along.
-        if better := score < self.best_score or not (self.folder / "best.ckpt").exists():
+        if better := score < self.best_score or not self.best_path.exists():
             self.best_score = score
         return better
 
     def _copy_to_best(self) -> None:
         """A second name for the same bytes: `last.ckpt` is replaced, never written over."""
-        best, part = self.folder / "best.ckpt", self.folder / ".best.ckpt.part"
+        best, part = self.best_path, _part(self.best_path)
         part.unlink(missing_ok=True)
         try:
             os.link(self.last_path, part)

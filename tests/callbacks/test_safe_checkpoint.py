@@ -96,6 +96,14 @@ def test_nothing_is_saved_while_gradients_accumulate(line, make_trainer, loader,
     assert saved == [1, 2]
 
 
+def test_halves_that_a_killed_run_left_are_cleared_away(line, make_trainer, loader, tmp_path):
+    for name in (".last.ckpt.part", ".best.ckpt.part", ".mine.part"):
+        (tmp_path / name).write_text("half")
+    options = {"enable_checkpointing": True, "limit_train_batches": 0}  # nothing will be saved
+    make_trainer(SafeCheckpoint(tmp_path), **options).fit(line, loader, loader)
+    assert files(tmp_path) == [".mine.part"]
+
+
 @pytest.mark.parametrize("fails", ["os.replace", "torch.save", "os.fsync"])
 def test_a_full_disk_leaves_the_checkpoint_before_it_whole(line, make_trainer, loader, tmp_path, monkeypatch, fails):
     def full(*_):
