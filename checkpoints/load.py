@@ -135,12 +135,21 @@ def _trained(path: Path) -> Weights:
         content = torch.load(path, map_location="cpu", weights_only=True)
         state = content["state_dict"]
     except Exception as error:
+        others = [str(other) for other in sorted(path.parent.glob("*.ckpt")) if other != path and _is_whole(other)]
+        such = f": {' and '.join(others)}, beside it, can be read" if others else ""
         raise ValueError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged, not a checkpoint, or "
-            "holds code, which is never run. Give another file with --ckpt."
+            f"holds code, which is never run. Give another file with --ckpt{such}."
         ) from error
     averaged = content.get("ema", {}).get("weights", {})  # of the callback EMA
     return Weights(_config(path, content.get("hyper_parameters", {})), {**state, **averaged})
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return "state_dict" in torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception:
+        return False
 
 
 def _config(path: Path, hyper: dict[str, Any]) -> dict[str, Any]:

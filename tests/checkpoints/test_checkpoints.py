@@ -118,6 +118,22 @@ def test_a_checkpoint_that_holds_code_is_refused_and_not_run(toy_zoo, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_beside_half_a_checkpoint_a_whole_one_is_named(toy_zoo, tmp_path):
+    places = tmp_path / "run" / "checkpoints"
+    for name in ("best", "last", "older"):
+        write(places / f"{name}.ckpt", Toy())
+    for name in ("last", "older"):
+        whole = (places / f"{name}.ckpt").read_bytes()
+        (places / f"{name}.ckpt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        ValueError, match=r"last\.ckpt cannot be read .* --ckpt: \S+/best\.ckpt, beside it, can be read"
+    ):
+        checkpoints.read(tmp_path / "run")
+    (places / "best.ckpt").unlink()
+    with pytest.raises(ValueError, match=r"Give another file with --ckpt\.$"):
+        checkpoints.read(tmp_path / "run")
+
+
 def test_weights_of_another_version_are_counted_not_guessed(toy_zoo, tmp_path):
     path = write(tmp_path / "old.ckpt", Toy())
     content = torch.load(path, weights_only=True)
