@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -90,6 +91,24 @@ class Toy(HandMethod):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), self.lr)
+
+
+class Paced(Toy):
+    """The same, with an optimizer of one's own, whose learning rate halves at every step.
+
+    Args:
+        optimizer: Builds it.
+    """
+
+    def __init__(self, optimizer: OptimizerCallable = torch.optim.SGD) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.optimizer = optimizer
+
+    def configure_optimizers(self):
+        optimizer = self.optimizer(self.parameters())
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 class ToyData(HandData):

@@ -3,7 +3,6 @@
 import pytest
 from jsonargparse import Namespace
 
-import checkpoints
 from zoo.commands.settle import read_by, settle_image_branch
 from zoo.registry import UsageError
 
@@ -19,14 +18,13 @@ def branch(given):
     return given.model.init_args.conditioner.init_args.image
 
 
-def test_a_branch_without_images_is_not_built_unless_weights_bring_it(monkeypatch):
+def test_a_branch_without_images_is_not_built_unless_weights_bring_it():
     given = options("a branch", False)
     settle_image_branch(given, [])
     assert branch(given) is None
     config = {"init_args": {"conditioner": {"init_args": {"image": "a branch"}}}}
-    monkeypatch.setattr(checkpoints, "read", lambda _: Namespace(config=config))
     given = options("a branch", False, "hhmr-image")
-    settle_image_branch(given, [])
+    settle_image_branch(given, [], config)
     assert branch(given) == "a branch"
 
 

@@ -59,6 +59,12 @@ def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
     return one_line(text.partition(" Given value type:")[0], limit=400)
 
 
+def imported(path: str) -> type:
+    """The class of a dotted path."""
+    module, _, name = path.rpartition(".")
+    return typing.cast(type, getattr(__import__(module, fromlist=[name]), name))
+
+
 def _type(text: str) -> str:
     if match := re.fullmatch(r"typing\.Literal\[(.*)\]", text):
         return "one of " + match[1].replace("'", "")
@@ -68,19 +74,14 @@ def _type(text: str) -> str:
 
 
 def _arguments(path: str) -> list[str]:
-    return [name for name in inspect.signature(_import(path)).parameters if name != "self"]
-
-
-def _import(path: str) -> type:
-    module, _, name = path.rpartition(".")
-    return typing.cast(type, getattr(__import__(module, fromlist=[name]), name))
+    return [name for name in inspect.signature(imported(path)).parameters if name != "self"]
 
 
 def _choices(key: str, classes: Sequence[str]) -> list[str]:
     """Names that would have been accepted for a key."""
     if not classes:
         return names(key[2:]) if key[2:] in KINDS else []
-    hint = typing.get_type_hints(vars(_import(classes[-1]))["__init__"]).get(key.rpartition(".")[2])
+    hint = typing.get_type_hints(vars(imported(classes[-1]))["__init__"]).get(key.rpartition(".")[2])
     return sorted({cls.__name__ for base in _bases(hint) for cls in _concrete(base)})
 
 

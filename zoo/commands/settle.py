@@ -6,21 +6,60 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-import checkpoints
+from zoo.commands.mistakes import imported
 from zoo.registry import UsageError, option
 
 
-def settle_image_branch(options: Namespace, words: list[str]) -> None:
+def same_model(options: Namespace, trained: Mapping[str, Any] | None) -> None:
+    """Refuses weights of another method.
+
+    Args:
+        options: Of the run.
+        trained: How the model of --ckpt is built; None without one.
+
+    Raises:
+        UsageError: They are of another one.
+    """
+    path = str(options.model.class_path)
+    if trained is None or _class(trained) in [parent.__name__ for parent in imported(path).__mro__]:
+        return
+    raise UsageError(
+        f"--ckpt {options.ckpt} holds weights of {_class(trained)}, and the model is {path.rpartition('.')[2]}. Leave "
+        f"--model out, as the weights know theirs, or leave --ckpt out."
+    )
+
+
+def same_optimizer(options: Namespace, trained: Mapping[str, Any]) -> None:
+    """Refuses to go on with another optimizer, to which what the old one kept is nothing.
+
+    Args:
+        options: Of the run.
+        trained: How the model of --ckpt is built.
+
+    Raises:
+        UsageError: It is another one.
+    """
+    before = trained.get("init_args", {}).get("optimizer")
+    now = (options.model.get("init_args") or {}).get("optimizer")
+    if isinstance(before, Mapping) and isinstance(now, Namespace) and _class(before) != _class(now):
+        raise UsageError(
+            f"--model.optimizer {_class(now)}: the run of --ckpt {options.ckpt} goes on with {_class(before)}, as it "
+            "was begun. Leave it out; its numbers, such as --model.optimizer.lr, may change."
+        )
+
+
+def settle_image_branch(options: Namespace, words: list[str], trained: Mapping[str, Any] | None = None) -> None:
     """A model whose data has no images is built without its image branch, and saved so, unless weights bring one.
 
     Args:
         options: Of the run; changed in place.
         words: Of the command line.
+        trained: How the model of --ckpt is built; None without one.
 
     Raises:
         UsageError: Images are asked for by name, and the weights have no branch that looks at them.
     """
-    branched = bool(options.ckpt) and _has_branch(checkpoints.read(options.ckpt).config)
+    branched = trained is not None and _has_branch(trained)
     conditioner = (options.model.get("init_args") or {}).get("conditioner")
     parts = None if conditioner is None else conditioner.get("init_args")
     if parts is None or "image" not in parts:
@@ -46,6 +85,10 @@ def unfuse_optimizer(options: Namespace) -> None:
 def read_by(options: Namespace) -> list[str]:
     """All words that may name what a run reads: of its dataset, its model and its configurations."""
     return [*map(str, options.get("config") or []), *_words(options.model.as_dict()), *_words(options.data.as_dict())]
+
+
+def _class(spec: Mapping[str, Any] | Namespace) -> str:
+    return str(spec["class_path"]).rpartition(".")[2]
 
 
 def _has_branch(config: Mapping[str, Any]) -> bool:

@@ -28,6 +28,43 @@ class Begun(Callback):
         folder.begin()
 
 
+class OptimizerAsTold(Callback):
+    """A run that goes on with other options has them in its optimizer, too, whose checkpoint brings the old ones."""
+
+    changed = False
+    told: list[list[dict[str, Any]]]  # by optimizer and group of parameters
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.changed = checkpoint.get("hyper_parameters") != dict(pl_module.hparams)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.told = [[_without_weights(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.changed:
+            return
+        for optimizer, told in zip(trainer.optimizers, self.told, strict=True):
+            state = optimizer.state_dict()
+            for group, new in zip(state["param_groups"], told, strict=True):
+                group.update({**new, "lr": _learning_rate(group, new)})
+            optimizer.load_state_dict(state)
+        for config in trainer.lr_scheduler_configs:
+            scheduler = config.scheduler
+            if hasattr(scheduler, "base_lrs"):
+                scheduler.base_lrs = [group["initial_lr"] for group in scheduler.optimizer.param_groups]
+
+
+def _without_weights(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _learning_rate(before: dict[str, Any], told: dict[str, Any]) -> float:
+    """Where a schedule was, on the new scale."""
+    if before.get("initial_lr") and "initial_lr" in told:
+        return float(before["lr"] * told["initial_lr"] / before["initial_lr"])
+    return float(told["lr"])
+
+
 def start_from(model: Method, released: Path, learns: bool) -> None:
     """Puts released weights into a model; one that learns may have an image branch that the weights do not know."""
     missing, unexpected = model.load_state_dict(checkpoints.read(released).state, strict=False)

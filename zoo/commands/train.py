@@ -30,9 +30,9 @@ from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.official import FOLDER, official_output
 from zoo.commands.predictions import Predictions
-from zoo.commands.settle import read_by, settle_image_branch, unfuse_optimizer
+from zoo.commands.settle import read_by, same_model, same_optimizer, settle_image_branch, unfuse_optimizer
 from zoo.commands.speech import speaking
-from zoo.commands.start import Begun, start_from, step_of
+from zoo.commands.start import Begun, OptimizerAsTold, start_from, step_of
 from zoo.commands.told import as_told, begun_from, with_data, with_model
 from zoo.models.base import Method
 from zoo.parts import import_parts
@@ -98,11 +98,15 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Claims the run folder before anything slow happens."""
         options = self.config[self.command]
-        settle_image_branch(options, self.words)
+        trained = checkpoints.read(options.ckpt).config if options.ckpt else None
+        same_model(options, trained)
+        settle_image_branch(options, self.words, trained)
         unfuse_optimizer(options)
         self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
         self.data_name = data_name(options.data, option(self.words, "data"))
         self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
+        if trained is not None and self.command == "fit" and self.ckpt.is_file():
+            same_optimizer(options, trained)
         self.out = folder.choose(options.out, self.model_name)
         goes_on = folder.goes_on(self.out, self.ckpt, self.command, options.overwrite)
         if folder.is_first_process():
@@ -144,6 +148,7 @@ class ZooCLI(LightningCLI):
         elif self.ckpt is not None:
             options.ckpt_path, options.weights_only = str(self.ckpt), True
             self.begun = step_of(self.ckpt)
+            self.trainer.callbacks.append(OptimizerAsTold())  # type: ignore[attr-defined]
         if self.command == "predict":
             self.trainer.callbacks.append(Predictions(self.out / "predictions"))  # type: ignore[attr-defined]
             options.return_predictions = False
