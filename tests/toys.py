@@ -111,6 +111,18 @@ class Paced(Toy):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+class TwoPhases(Toy):
+    """The same, with a codec to learn first.
+
+    Args:
+        codec_share: Of the run.
+    """
+
+    def __init__(self, codec_share: float = 0.3) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+
 class ToyData(HandData):
     """Random numbers.
 

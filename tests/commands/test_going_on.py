@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from toys import FIT, QUIET, config_of
+from toys import FIT, QUIET, Toy, config_of
+
+import checkpoints
 
 PACED = ("--model", "toys.Paced", "--model.optimizer", "AdamW", "--model.optimizer.lr", "0.5")
 
@@ -46,3 +48,28 @@ def test_weights_of_another_method_are_called_so(zoo_says, command):
     code, said = zoo_says(command, "--model", "toy", "--ckpt", "o", "--out", "p", *QUIET)
     assert (code, said.count("\n")) == (2, 1)
     assert "--ckpt o holds weights of BlindToy, and the model is Toy. Leave --model out" in said
+
+
+def test_shipped_weights_are_not_called_by_another_name(zoo_says, toy_zoo, tmp_path):
+    (toy_zoo / "model" / "large.yaml").write_text("class_path: toys.Toy\ninit_args: {width: 99}\n")
+    toy = checkpoints.save(tmp_path / "toy", {"class_path": "toys.Toy", "init_args": {}}, Toy().state_dict(), "# Toy")
+    code, said = zoo_says("fit", "--model", "large", "--ckpt", str(toy), "--trainer.max_steps", "1", *QUIET)
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"--ckpt {toy} holds weights of toy, not of large. Leave --model out" in said
+    code, said = zoo_says(*FIT, "--ckpt", str(toy), "--out", "o")
+    assert code == 0, said
+    assert f"fit toy on openhand, 1 x cpu, precision 32-true, 16 parameters, model and weights of {toy}" in said
+
+
+@pytest.mark.parametrize(("words", "share"), [((), 0.0), (("--model.codec_share", "0.5"), 0.5)])
+def test_what_released_weights_have_learned_stays_unless_told_otherwise(zoo_says, tmp_path, words, share):
+    weights = tmp_path / "weights"
+    config = {"class_path": "toys.TwoPhases", "init_args": {"codec_share": 0.3}}
+    checkpoints.save(weights, config, Toy().state_dict(), "# Toy")
+    assert zoo_says("fit", "--ckpt", str(weights), "--trainer.max_steps", "1", "--out", "o", *words, *QUIET)[0] == 0
+    assert config_of("o")["model"]["init_args"]["codec_share"] == share
+    code, said = zoo_says("fit", "--config", "o/config.yaml", "--out", "again")
+    assert code == 0, said
+    assert config_of("again")["model"]["init_args"]["codec_share"] == share
+    assert zoo_says("validate", "--ckpt", str(weights), "--out", "v", *QUIET)[0] == 0
+    assert config_of("v")["model"]["init_args"]["codec_share"] == 0.3

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -71,6 +72,20 @@ def settle_image_branch(options: Namespace, words: list[str], trained: Mapping[s
             f"--data.images true: the model of --ckpt {options.ckpt} looks at no images. Leave it out, give weights "
             "with an image branch, or add one with --model.conditioner.image FILE.yaml."
         )
+
+
+def keep_codec(options: Namespace, words: list[str]) -> None:
+    """A run that starts from released weights leaves their codec, which has learned, as it is, unless told otherwise.
+
+    Args:
+        options: Of the run; changed in place.
+        words: Of the command line.
+    """
+    arguments, config = options.model.get("init_args") or {}, option(words, "config")
+    told = option(words, "model.codec_share") is not None
+    told |= config is not None and "codec_share" in Path(config).read_text()
+    if "codec_share" in arguments and not told:
+        arguments["codec_share"] = 0.0
 
 
 def unfuse_optimizer(options: Namespace) -> None:

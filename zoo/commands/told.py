@@ -7,11 +7,15 @@ import yaml
 
 import checkpoints
 from zoo import registry
-from zoo.registry import class_path, name_of, names, option, without
+from zoo.registry import UsageError, class_path, name_of, names, option, without
 
 
 def with_model(words: list[str]) -> list[str]:
-    """With a checkpoint the model is built as it was trained, unless `--model` is another one."""
+    """With a checkpoint the model is built as it was trained, unless `--model` is another one.
+
+    Raises:
+        UsageError: Weights that ship are called by the name of another model.
+    """
     ckpt, named = option(words, "ckpt"), option(words, "model")
     if ckpt is None or option(words, "config") is not None or (named is not None and named not in names("model")):
         return words
@@ -19,6 +23,12 @@ def with_model(words: list[str]) -> list[str]:
     built = str(config["class_path"]).rpartition(".")[2]
     if named is not None and class_path("model", named).rpartition(".")[2] != built:
         return words
+    path = checkpoints.find(ckpt)
+    if named is not None and named != path.name and path.is_dir() and path.name in names("model"):
+        raise UsageError(
+            f"--ckpt {ckpt} holds weights of {path.name}, not of {named}. Leave --model out, as the weights know "
+            f"theirs, or leave --ckpt out to train {named} from the start."
+        )
     name = name_of("model", built, named or Path(ckpt).name)
     defaults = registry.folder("model") / "runs" / f"{name}.yaml"
     first = [f"--config={defaults}"] if defaults.is_file() else []

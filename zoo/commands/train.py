@@ -30,7 +30,14 @@ from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.official import FOLDER, official_output
 from zoo.commands.predictions import Predictions
-from zoo.commands.settle import read_by, same_model, same_optimizer, settle_image_branch, unfuse_optimizer
+from zoo.commands.settle import (
+    keep_codec,
+    read_by,
+    same_model,
+    same_optimizer,
+    settle_image_branch,
+    unfuse_optimizer,
+)
 from zoo.commands.speech import speaking
 from zoo.commands.start import Begun, OptimizerAsTold, start_from, step_of
 from zoo.commands.told import as_told, begun_from, with_data, with_model
@@ -66,7 +73,10 @@ class ZooCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Resolves names, then parses; a mistake becomes a `UsageError`."""
         self.words = [str(word) for word in args] if isinstance(args, list) else []
-        words = as_told(resolve(with_model(with_data(self.words))), option(self.words, "config") is not None)
+        with_own_data = with_data(self.words)
+        words = with_model(with_own_data)
+        self.taken = "weights" if words == with_own_data else "model and weights"  # from --ckpt
+        words = as_told(resolve(words), option(self.words, "config") is not None)
         try:
             self.config = parser.parse_args(words)
         except ArgumentError as error:
@@ -105,8 +115,11 @@ class ZooCLI(LightningCLI):
         self.model_name = name_of("model", options.model.class_path, option(self.words, "model"))
         self.data_name = data_name(options.data, option(self.words, "data"))
         self.ckpt = checkpoints.find(options.ckpt) if options.ckpt else None
-        if trained is not None and self.command == "fit" and self.ckpt.is_file():
-            same_optimizer(options, trained)
+        if self.command == "fit" and self.ckpt is not None and trained is not None:
+            if self.ckpt.is_file():
+                same_optimizer(options, trained)
+            else:
+                keep_codec(options, self.words)
         self.out = folder.choose(options.out, self.model_name)
         goes_on = folder.goes_on(self.out, self.ckpt, self.command, options.overwrite)
         if folder.is_first_process():
@@ -182,6 +195,7 @@ class ZooCLI(LightningCLI):
             *sorted({f"attention {part.backend}" for part in self.model.modules() if isinstance(part, Attention)}),
             f"{sum(weight.numel() for weight in self.model.parameters()):,} parameters",
             *([] if self.ckpt or self.command == "fit" else ["untrained: --ckpt gives it weights"]),
+            *([f"{self.taken} of {self.config_init[self.command].ckpt}"] if self.ckpt else []),
             f"files in {self.out}",
         ]
         return ", ".join(facts)

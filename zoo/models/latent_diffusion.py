@@ -53,7 +53,8 @@ class LatentDiffusion(PictureMethod):
         size: Side of the pictures, pixels.
         sampler: Noise to latents.
         scale: Of classifier-free guidance.
-        codec_share: Part of the run in which the codec learns; 0 leaves it as it is.
+        codec_share: Part of the run in which the codec learns; 0 leaves it as it is, and is what a run takes that
+            starts from released weights, whose codec has learned.
         codec_rows: Rows of a batch that the codec learns from.
         codec_rate: Its learning rate as a multiple of the others'.
         edges: Weight of the error of differences between neighbouring pixels, which keeps edges sharp.
