@@ -43,6 +43,17 @@ def test_what_a_config_says_is_not_asked_for_again(toy_zoo, tmp_path):
     assert words("fit", "--config", str(config)) == ["fit", "--config", str(config)]
 
 
+@pytest.mark.parametrize("option", ["config", "data"])
+@pytest.mark.parametrize("seeded", [{"seed": 3}, {"class_path": "toys.ToyData", "init_args": {"seed": 3}}])
+def test_a_seed_of_the_data_in_a_file_is_refused_as_on_the_command_line(toy_zoo, tmp_path, option, seeded):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"data": seeded} if option == "config" else seeded))
+    with pytest.raises(zoo.UsageError, match=rf"--{option} {path} has a seed of the data, .* give --seed N"):
+        words("fit", "--model", "toy", f"--{option}", str(path))
+    with pytest.raises(zoo.UsageError, match="has a seed of the data"):
+        words("fit", "--model", "toy", f"--data={json.dumps({**seeded, 'root': 'x' * 300})}")
+
+
 @pytest.mark.parametrize("value", ["toys.Toy", "Toy", '{"class_path": "toys.Toy"}'])
 def test_classes_and_json_pass_unchanged(toy_zoo, value):
     assert words("fit", "--model", value)[1] == f"--model={value}"

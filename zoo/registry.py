@@ -115,7 +115,10 @@ def resolve(argv: Sequence[str]) -> list[str]:
     if data is None and "data" not in configured and not helping:
         data = default_data(None if model is None else _value("model", model))
     if data is not None:
-        front += [f"--data={_value('data', data)}"]
+        spec = _value("data", data)
+        text = spec if "{" in spec else Path(spec).read_text() if Path(spec).is_file() else ""
+        _refuse_seed(yaml.safe_load(text), f"--data {data}")
+        front += [f"--data={spec}"]
     return [command, *front, *map(_one_key, rest)]
 
 
@@ -229,5 +232,16 @@ def _config_keys(argv: list[str]) -> set[str]:
             if not path.is_file():
                 raise UsageError(f"--config {path} is not a file. Give the path of a YAML file.")
             content = yaml.safe_load(path.read_text())
-            keys |= {key for key, value in content.items() if value} if isinstance(content, dict) else set()
+            if isinstance(content, dict):
+                keys |= {key for key, value in content.items() if value}
+                _refuse_seed(content.get("data"), f"--config {path}")
     return keys
+
+
+def _refuse_seed(data: Any, where: str) -> None:
+    """What a file says of the data must not have a seed, which would be ignored."""
+    if isinstance(data, Mapping) and any("seed" in part for part in (data, data.get("init_args") or {})):
+        raise UsageError(
+            f"{where} has a seed of the data, which would be ignored: one seed decides model and data. Take it out, "
+            "and give --seed N in its place."
+        )
