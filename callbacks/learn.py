@@ -16,6 +16,8 @@ class Learn(L.Callback):
     """
 
     def __init__(self, parts: Sequence[str] | None = None) -> None:
+        if parts is not None and not parts:
+            raise ValueError("--learn.parts [] would learn nothing. Name parts, or leave it out to train everything.")
         self.parts = parts
         self._still: list[nn.Module] = []
 

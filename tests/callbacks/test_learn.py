@@ -68,3 +68,12 @@ def test_norms_outside_of_the_parts_count_nothing(line, make_trainer, loader):
     make_trainer(Learn(["layer.1"]), max_epochs=2, val_check_interval=3).fit(line, loader, loader)
     assert all(torch.equal(value, before[name]) for name, value in line.layer[0].state_dict().items())
     assert line.layer[1].norm.num_batches_tracked == 20
+
+
+def test_something_must_be_left_to_learn():
+    with pytest.raises(ValueError, match=r"--learn\.parts \[\] would learn nothing"):
+        Learn([])
+    net = module()
+    net.first = nn.Flatten()
+    with pytest.raises(ValueError, match=r"--learn\.parts first has no weights"):
+        Learn(["first"]).setup(L.Trainer(barebones=True), net, "fit")

@@ -56,6 +56,8 @@ def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
     if match := re.search(r"(?:Expected a dot import path string|not a subclass of [^:]*): (\S+)", text):
         known = _choices(key, classes)
         return f"{key}={match[1]} is not known.{nearest(match[1], known)} Known: {', '.join(known)}."
+    if match := re.search(r"Subtypes: \[(.*)\] Errors: .*Given value: (.*)", text):
+        return f"{key} got {match[2]}, which is none of these: {_union(match[1])}."
     return one_line(text.partition(" Given value type:")[0], limit=400)
 
 
@@ -71,6 +73,14 @@ def _type(text: str) -> str:
     text = re.sub(r"<class '([^']+)'>", r"\1", text)
     article = "an" if text[:1] in "aeiou" else "a"
     return f"{article} {text}"
+
+
+def _union(text: str) -> str:
+    """The types of a union in words, out of their names."""
+    text = re.sub(r"typing\.Literal\[(.*?)\]", lambda found: found[1].replace("'", ""), text)
+    text = re.sub(r"<class '([^']+)'>", r"\1", text)
+    text = re.sub(r"(?:collections\.abc\.Sequence|list)\[(\w+)\]", r"a list of \1 as [first, second]", text)
+    return text.replace("NoneType", "null")
 
 
 def _arguments(path: str) -> list[str]:

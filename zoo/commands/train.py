@@ -29,6 +29,7 @@ from zoo.commands import folder
 from zoo.commands.memory import keep_pages
 from zoo.commands.mistakes import flags_of, sentence
 from zoo.commands.official import FOLDER, official_output
+from zoo.commands.possible import check_possible
 from zoo.commands.predictions import Predictions
 from zoo.commands.settle import (
     keep_codec,
@@ -108,6 +109,7 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Claims the run folder before anything slow happens."""
         options = self.config[self.command]
+        check_possible(options)
         trained = checkpoints.read(options.ckpt).config if options.ckpt else None
         same_model(options, trained)
         settle_image_branch(options, self.words, trained)
@@ -141,7 +143,11 @@ class ZooCLI(LightningCLI):
             kwargs["enable_model_summary"] = False  # the headline counts the parameters
         if options.trainer.logger in (None, True):
             kwargs["logger"] = False  # until the first line of the run is printed
+        if options.trainer.enable_progress_bar is False:
+            kwargs["enable_progress_bar"] = None  # Lightning refuses to be given a bar and none
         trainer = super().instantiate_trainer(**kwargs)
+        if options.trainer.enable_progress_bar is False and trainer.progress_bar_callback is not None:
+            trainer.progress_bar_callback.disable()
         if options.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
             # Batches without images leave the image branch out, and DDP stops at parameters without a gradient.
             trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
