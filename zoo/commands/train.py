@@ -96,7 +96,7 @@ class ZooCLI(LightningCLI):
         parser.add_argument(
             "--tracker", type=Literal["wandb", "csv", "none"], default="wandb", help="Where metrics are sent."
         )
-        parser.add_argument("--overwrite", action="store_true", help="Empty the folder of --out first.")
+        parser.add_argument("--overwrite", action="store_true", help="Replace what --out holds, once the run works.")
         parser.add_argument("--seed_everything", "--seed", type=int, default=0, help="Seed of everything random.")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
