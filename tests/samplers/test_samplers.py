@@ -1,9 +1,12 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDIMScheduler
 
 from zoo.diffusion import Estimate, NoiseSchedule
 from zoo.samplers import DDIM, DDPM
+from zoo.samplers.ddim import ddim_step
 
 SAMPLERS = [DDIM(10), DDIM(10, eta=0.7), DDIM(1), DDIM(25, spacing="leading"), DDPM(10), DDPM(20, variance="beta")]
 
@@ -33,6 +36,28 @@ def test_a_gaussian_is_sampled_with_its_mean_and_spread(sampler):
     x = sampler(gaussian(0.3, 0.5, schedule), noise, schedule, torch.Generator().manual_seed(1))
     assert abs(x.mean() - 0.3) < 0.02
     assert abs(x.std() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.8, 1.0, 1.3])
+def test_more_noise_spreads_a_gaussian_as_computed(factor):
+    schedule, std = NoiseSchedule(), 0.5
+    denoise = gaussian(0.3, std, schedule)
+    variance, times = 1.0, schedule.times(50)
+    for t, before in pairwise([*times, -1]):
+        a, s = schedule.at(torch.tensor([t]), torch.zeros(1))
+        on_x0, on_x, sigma = ddim_step(schedule, t, before, 1.0)
+        gain = float(std**2 * a / (a**2 * std**2 + s**2))
+        variance = (on_x0 * gain + on_x) ** 2 * variance + (factor * sigma) ** 2
+    noise = torch.randn(20000, 1, generator=torch.Generator().manual_seed(0))
+    x = DDIM(50, 1.0, noise=factor)(denoise, noise, schedule, torch.Generator().manual_seed(1))
+    assert abs(x.mean() - 0.3) < 0.02
+    assert abs(float(x.std()) / variance**0.5 - 1) < 0.03
+
+
+def test_noise_cannot_be_negative_or_endless():
+    for factor in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"DDIM\(noise=.*--model\.sampler\.noise"):
+            DDIM(noise=factor)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])

@@ -22,12 +22,21 @@ class DDIM(Sampler):
         spacing: Which times are visited; `trailing` starts from pure noise.
         offset: Added to the times of `leading` spacing, and the last step ends at `offset` - 1, where -1 is the clean
             signal. Stable Diffusion's own sampler is `leading` with 1.
+        noise: Multiplies the noise that is added, where eta is above 0. A little above 1 gives back the variety that
+            an imperfect denoiser takes away (S_noise of Karras et al. 2022).
     """
 
     steps: int = 10
     eta: float = 0.0
     spacing: Spacing = "trailing"
     offset: int = 0
+    noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(
+                f"DDIM(noise={self.noise}): the added noise is multiplied by 0 or more. Set --model.sampler.noise 1."
+            )
 
     def __call__(self, denoise: Denoise, noise: Signal, schedule: NoiseSchedule, generator: Source = None) -> Signal:
         x = noise
@@ -38,7 +47,7 @@ class DDIM(Sampler):
             x0, x = denoise(x, now)
             x = on_x0 * x0 + on_x * x
             if sigma > 0:
-                x = x + sigma * normal_like(x, generator)
+                x = x + self.noise * sigma * normal_like(x, generator)
         return x
 
 

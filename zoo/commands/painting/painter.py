@@ -1,7 +1,7 @@
 """A method that makes pictures, with the settings that the command line gives it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +58,7 @@ class Settings:
         if kind == "ddpm":
             return DDPM(steps, own.variance) if isinstance(own, DDPM) else DDPM(steps)
         like = own if isinstance(own, DDIM) else DDIM()
-        return DDIM(steps or like.steps, like.eta if self.eta is None else self.eta, like.spacing, like.offset)
+        return replace(like, steps=steps or like.steps, eta=like.eta if self.eta is None else self.eta)
 
 
 @dataclass(frozen=True)
