@@ -83,7 +83,7 @@ def sample(
         side: left or right, where the input does not say; what it says of a hand stands.
         size: WIDTHxHEIGHT of the images, where neither the input nor an image tells.
         min_confidence: Keypoints up to this are missing; without, 0 for annotations and 0.2 for detections.
-        steps: Sampling steps, when not those of the model; generate takes at least 50 unless told.
+        steps: Sampling steps, when not those of the model; generate takes at least 100 unless told.
         focal: Focal length in pixels where the file knows none; without it, 1.2 times the larger image side.
         margin: Side of the crop over that of the keypoints' box; the model was trained with 1.5 unless you changed it.
         upright: Turn crops around keypoints so that the hand points up before sampling, and back afterwards.

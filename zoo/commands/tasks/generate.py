@@ -10,7 +10,7 @@ from zoo.commands.tasks.task import Outcome, Task
 from zoo.samplers.base import Sampler
 from zoo.samplers.ddim import DDIM
 
-PATIENT = 50
+PATIENT, LIVELY = 100, 1.08
 
 
 class Generate(Task):
@@ -32,11 +32,12 @@ def to_generate(count: int) -> list[Case]:
 
 
 def patient(sampler: Sampler) -> Sampler:
-    """The sampler for hands from nothing: 50 stochastic steps where a model's DDIM takes fewer.
+    """The sampler for hands from nothing: 100 steps with noise a little over the formula's, where a DDIM takes fewer.
 
-    Without a condition the first estimates say little, and few steps leave fingers that pass through each other: of
-    the shipped weights' hands 5 % of the faces at 10 steps, 1 % at 50.
+    Without a condition the first estimates say little, and few steps leave fingers that pass through each other; and a
+    trained denoiser knows less than the best one, so that its hands vary less than the data's. Of 512 hands of the
+    weights `hhmr` and factors 1, 1.08 and 1.12, 1.08 came nearest to held-out hands (Frechet distance of the shapes).
     """
     if not isinstance(sampler, DDIM) or sampler.steps >= PATIENT:
         return sampler
-    return DDIM(PATIENT, 1.0, sampler.spacing)
+    return DDIM(PATIENT, 1.0, sampler.spacing, noise=LIVELY)
