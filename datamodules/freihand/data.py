@@ -162,7 +162,7 @@ class FreiHAND(FolderData):
     @cached_property
     def training(self) -> FreiHANDPart:
         """The training part."""
-        part = FreiHANDPart(self.root, "training", cache=self.cache)
+        part = FreiHANDPart(self.root, "training", cache=self.cache, photos=self.images)
         for kind in LABELS:
             if kind not in part.arrays:
                 raise FileNotFoundError(
@@ -174,7 +174,7 @@ class FreiHAND(FolderData):
     @cached_property
     def evaluation(self) -> FreiHANDPart | None:
         """The evaluation part, or None where there is none."""
-        return find_evaluation(self.root, self.eval_root, self.cache)
+        return find_evaluation(self.root, self.eval_root, self.cache, photos=self.images)
 
     @property
     def tips(self) -> tuple[int, ...] | None:

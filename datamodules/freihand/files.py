@@ -28,6 +28,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "side": (),
 }
 LABELS = ("xyz", "verts")
+SIZE = (224, 224)  # height and width of the published images, pixels
 TIPS = (744, 320, 443, 555, 672)  # vertices of MANO that the published labels use as thumb to pinky tip
 VERSIONS = ("gs", "hom", "sample", "auto")  # green screen, then three ways to replace it
 EVAL_SIBLING = "FreiHAND_pub_v2_eval"
@@ -58,11 +59,15 @@ class FreiHANDPart:
         part: `training` or `evaluation`.
         labels: Folder of the label files if it is another one.
         cache: Folder for parsed label files; None is the user's cache.
+        photos: False for labels alone: each sample counts once, and its photographs need not be there.
     """
 
-    def __init__(self, root: Path, part: Part, labels: Path | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, part: Part, labels: Path | None = None, cache: Path | None = None, *, photos: bool = True
+    ) -> None:
         self.root = Path(root)
         self.part = part
+        self.photos = photos
         folder = Path(labels or root)
         own = {kind: folder / f"{part}_{kind}.json" for kind in SHAPES}
         self.paths = {kind: path if path.is_file() else self.root / path.name for kind, path in own.items()}
@@ -111,7 +116,9 @@ class FreiHANDPart:
 
     @cached_property
     def versions(self) -> int:
-        """Images a sample: 4 or 1 in the training part, 1 in the evaluation part."""
+        """Images a sample: 4 or 1 in the training part, 1 in the evaluation part, 1 where nobody looks at them."""
+        if not self.photos:
+            return 1
         found = image_numbers(self.images)
         allowed = (len(VERSIONS), 1) if self.part == "training" else (1,)
         for versions in allowed:
@@ -127,8 +134,9 @@ class FreiHANDPart:
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels, of the first image."""
-        return photo_size(self.images / f"{0:08d}.jpg")
+        """Height and width in pixels, of the first image; as published where nobody looks and it is not there."""
+        first = self.images / f"{0:08d}.jpg"
+        return photo_size(first) if self.photos or first.is_file() else SIZE
 
     @cached_property
     def sides(self) -> IntArray:
@@ -152,6 +160,8 @@ class FreiHANDPart:
         if not path.is_file():
             return None
         said: list[str] = orjson.loads(path.read_bytes())
+        if not self.photos:
+            said = said[: self.samples]  # those of the first version
         if len(said) != self.samples * self.versions:
             raise ValueError(
                 f"{path} has {len(said)} sentences for {self.samples * self.versions} images. Make the dataset again "
@@ -169,13 +179,16 @@ class FreiHANDPart:
         return ManoEntry(numbers[:48], numbers[48:58], numbers[58:60], float(numbers[60]))
 
 
-def find_evaluation(root: Path, eval_root: Path | None = None, cache: Path | None = None) -> FreiHANDPart | None:
+def find_evaluation(
+    root: Path, eval_root: Path | None = None, cache: Path | None = None, *, photos: bool = True
+) -> FreiHANDPart | None:
     """The evaluation part with its labels from `eval_root`, `root` or the folder they are published in beside it.
 
     Args:
         root: The dataset's folder.
         eval_root: Where the labels must be; None looks in the other two places.
         cache: Folder for parsed label files; None is the user's cache.
+        photos: As for `FreiHANDPart`.
     """
     if eval_root is not None and not (eval_root / "evaluation_xyz.json").is_file():
         raise FileNotFoundError(
@@ -188,7 +201,7 @@ def find_evaluation(root: Path, eval_root: Path | None = None, cache: Path | Non
         labels = sibling
     if labels is None and not (root / "evaluation_K.json").is_file():
         return None
-    return FreiHANDPart(root, "evaluation", labels, cache)
+    return FreiHANDPart(root, "evaluation", labels, cache, photos=photos)
 
 
 def image_numbers(folder: Path) -> IntArray:

@@ -117,6 +117,20 @@ def test_one_version_is_enough(tmp_path):
     assert len(FreiHANDScenes(FreiHANDPart(root, "training"))) == 4
 
 
+def test_poses_alone_need_no_photographs(broken):
+    seen = FreiHAND(broken, size=32, augment=None).view("val").batch([0, 1, 2])
+    (broken / "training_caption.json").write_text(json.dumps([f"hand {number}" for number in range(24)]))
+    for part in ("training", "evaluation"):
+        shutil.rmtree(broken / part)
+    data = FreiHAND(broken, size=32, augment=None, images=False)
+    data.prepare_data()
+    assert len(data.view("train")) == 6
+    assert FreiHANDScenes(data.training).read(5, image=False).caption == "hand 5"
+    batch = data.view("val").batch([0, 1, 2])
+    assert len(batch["image"]) == 0
+    torch.testing.assert_close(batch["joints"], seen["joints"])
+
+
 def test_left_hands_may_be_marked_in_a_file_of_ours(tmp_path):
     labels = random_labels(3)
     marked = Labels(labels.intrinsics, labels.joints, labels.vertices, labels.mano, np.array([0, 1, 0]))
