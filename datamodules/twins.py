@@ -158,21 +158,26 @@ def drawing(made: Iterable[T], what: str, total: int | None = None) -> Iterable[
 def whole_folder(out: Path, name: str, **facts: Any) -> Iterator[Path]:
     """A new folder that appears under its name only once everything in it is written.
 
+    A folder that is there already stays the one it is, for it may be where the user stands or where a disk is mounted.
+
     Args:
         out: Where it shall be; must not exist, or be empty.
         name: Of the real dataset.
         facts: Kept in `openhand.json`, which says that the parameters are OpenHand's.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} is not empty. Choose a new or an empty folder with --out, or delete it.")
-    draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        wrong = "is a file" if out.is_file() else "is not empty"
+        raise FileExistsError(f"{out} {wrong}. Choose a new or an empty folder with --out.")
+    draft = out / f".{os.getpid()}.tmp" if out.is_dir() else out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
         yield draft
         (draft / TWIN).write_text(json.dumps({"twin_of": name, "hand": "OpenHand", **facts}))
-        if out.is_dir():
-            out.rmdir()
-        os.replace(draft, out)
+        if draft.parent == out:
+            for path in sorted(draft.iterdir(), key=lambda path: path.name == TWIN):  # last, for it says what they are
+                os.replace(path, out / path.name)
+        else:
+            os.replace(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

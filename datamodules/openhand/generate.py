@@ -63,7 +63,10 @@ def generate(recipe: Recipe, root: Path, *, workers: int = 0, backend: Backend =
     Returns:
         The folder.
     """
+    if root.is_file():
+        raise FileExistsError(f"{root} is a file. Choose an empty or a new folder with --data.root or --out.")
     root.mkdir(parents=True, exist_ok=True)
+    _refuse_strangers(root)  # before a lock is left among them
     with _alone(root):
         recorded = _claim(recipe, root)
         wrong = damaged(root, recorded)
@@ -146,6 +149,16 @@ def damaged(root: Path, recorded: dict[str, int]) -> set[str]:
     return {name for name, size in recorded.items() if found.get(name) != size}
 
 
+def _refuse_strangers(root: Path) -> None:
+    if (root / RECORD).exists():
+        return
+    if strangers := sorted(entry.name for entry in root.iterdir() if entry.name != ".lock"):
+        raise FileExistsError(
+            f"{root} holds {strangers[0]} and no {RECORD}: it is not a dataset of ours. Choose an empty or a new "
+            "folder with --data.root or --out."
+        )
+
+
 def _claim(recipe: Recipe, root: Path) -> dict[str, int]:
     """The files of a finished dataset of this recipe, none of an unfinished one; another one is an error."""
     path = root / RECORD
@@ -153,11 +166,6 @@ def _claim(recipe: Recipe, root: Path) -> dict[str, int]:
         record = json.loads(path.read_text())
         described, files = record["recipe"], dict(record["files"])
     except FileNotFoundError:
-        if strangers := sorted(entry.name for entry in root.iterdir() if entry.name != ".lock"):
-            raise FileExistsError(
-                f"{root} holds {strangers[0]} and no {RECORD}: it is not a dataset of ours. Choose an empty or a new "
-                "folder with --data.root or --out."
-            ) from None
         write_text(path, json.dumps({"recipe": recipe.described(), "files": {}}))
         return {}
     except (ValueError, KeyError, TypeError):

@@ -102,3 +102,14 @@ def test_a_folder_is_whole_or_not_there(tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["file", TWIN]
     with pytest.raises(FileExistsError, match="not empty"), whole_folder(out, "freihand"):
         pass
+    with pytest.raises(FileExistsError, match="is a file"), whole_folder(out / "file", "freihand"):
+        pass
+
+
+def test_an_empty_folder_is_filled_and_stays_the_one_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # as a shell does that calls with --out .
+    with whole_folder(Path("."), "coco") as draft:
+        (draft / "images").mkdir()
+        (draft / "images" / "file").write_text("")
+    assert sorted(path.name for path in Path(".").iterdir()) == ["images", TWIN]
+    assert (tmp_path / "images" / "file").is_file()
