@@ -164,11 +164,15 @@ def _claim(recipe: Recipe, root: Path) -> dict[str, int]:
     path = root / RECORD
     try:
         record = json.loads(path.read_text())
+        if twin := record.get("twin_of"):
+            raise FileExistsError(
+                f"{root} holds a synthetic {twin}. Choose an empty or a new folder with --data.root or --out."
+            )
         described, files = record["recipe"], dict(record["files"])
     except FileNotFoundError:
         write_text(path, json.dumps({"recipe": recipe.described(), "files": {}}))
         return {}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         _log.warning("%s is damaged; the dataset is made again.", path)
         for part in PARTS:
             for label in root.glob(f"{part}_*.json"):

@@ -16,6 +16,7 @@ from datamodules.openhand import maker
 from datamodules.openhand.generate import RECORD, damaged, generate, sizes
 from datamodules.openhand.maker import Maker, Recipe, Shard
 from datamodules.synth import synth
+from datamodules.twins import whole_folder
 from zoo.hands.openhand import OpenHand
 from zoo.hands.render import render
 from zoo.hands.rotations import axis_angle_to_matrix
@@ -146,6 +147,14 @@ def test_a_folder_with_other_things_is_refused(tmp_path):
     with pytest.raises(FileExistsError, match=r"thesis\.txt is a file"):
         make(tmp_path / "thesis.txt")
     assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_the_twin_of_another_dataset_is_not_mixed_with(tmp_path):
+    with whole_folder(tmp_path, "coco"):
+        pass
+    with pytest.raises(FileExistsError, match="holds a synthetic coco"):
+        make(tmp_path)
+    assert not (tmp_path / "training").exists()
 
 
 def test_too_little_space_is_said_before_anything_is_drawn(tmp_path, monkeypatch):
