@@ -3,7 +3,10 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -12,6 +15,7 @@ HAND_TYPES = ("right", "left", "interacting")
 
 _DATA = re.compile(r"data(_hm)?|data-\d+")
 _OLD = ("all", "human_annot", "machine_annot")
+UNPACK = "Unpack the annotations again or change --data.root."
 _GET = "Get version 1.0 from the dataset's page and pass the folder of `images` and `annotations` with --data.root."
 
 
@@ -67,8 +71,7 @@ def find_files(root: Path, part: Part, fps: Fps = 5) -> Files:
     ):
         if not there:
             raise FileNotFoundError(
-                f"{folder / f'InterHand2.6M_{part}_{needed}.json'} is not there, but the dataset has it. "
-                "Unpack the annotations again or change --data.root."
+                f"{folder / f'InterHand2.6M_{part}_{needed}.json'} is not there, but the dataset has it. {UNPACK}"
             )
     return Files(
         part,
@@ -83,6 +86,32 @@ def find_files(root: Path, part: Part, fps: Fps = 5) -> Files:
 def parts_of(root: Path) -> list[Part]:
     """The parts that have a folder of annotations."""
     return [part for part in PARTS if (root / "annotations" / part).is_dir()]
+
+
+def finite(numbers: NDArray[Any], name: str) -> NDArray[Any]:
+    """The same numbers. JSON's null becomes one that is not finite, and would spoil every batch it comes into.
+
+    Args:
+        numbers: Of any shape.
+        name: What they are called in the file.
+
+    Raises:
+        ValueError: One is not finite.
+    """
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} has a number that is not finite")
+    return numbers
+
+
+def unreadable(path: Path, what: str, error: Exception) -> ValueError:
+    """The error for an annotation file with something in it that is not as published.
+
+    Args:
+        path: The file.
+        what: In it.
+        error: That it led to.
+    """
+    return ValueError(f"{path}: {what} cannot be read ({type(error).__name__}: {error}). {UNPACK}")
 
 
 def _no_folder(root: Path, folder: Path) -> Exception:

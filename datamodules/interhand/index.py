@@ -16,7 +16,7 @@ from datamodules.scene import BoolArray, FloatArray, IntArray
 
 Rows = IntArray | slice
 ROOTS = {0: 41, 1: 20}  # the wrist of each side among the 42 joints
-_VERSION = "1"  # of what is written
+_VERSION = "2"  # of what is written
 
 
 class Camera(NamedTuple):

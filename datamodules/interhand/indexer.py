@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from datamodules.interhand.files import HAND_TYPES, Files
+from datamodules.interhand.cameras import Cameras
+from datamodules.interhand.files import HAND_TYPES, UNPACK, Files, finite, unreadable
 from datamodules.json_stream import entries
 from zoo.hands.skeleton import LEFT, RIGHT
 
@@ -45,7 +45,6 @@ _ANNOTATION = np.dtype(
 _FRAME_BITS = 40  # of a key: capture, then frame
 _TYPES = {name: number for number, name in enumerate(HAND_TYPES)}
 _MANO = {"pose": 48, "shape": 10, "trans": 3}
-_UNPACK = "Unpack the annotations again or change --data.root."
 
 
 def write_index(files: Files, folder: Path, *, progress: bool = True) -> None:
@@ -56,14 +55,14 @@ def write_index(files: Files, folder: Path, *, progress: bool = True) -> None:
         folder: New, to be renamed once it is whole.
         progress: Shows bars after five seconds.
     """
-    cameras = _Cameras(files)
+    cameras = Cameras(files)
     images, annotations, tables = _read_data(files, folder, cameras, progress)
     frames = _read_frames(files, progress)
     keys = frames.pop("key")
     of_image = _join(files, images, annotations)
     order = np.argsort(annotations["annotation_id"], kind="stable")
     if len(order) and (np.diff(annotations["annotation_id"][order]) == 0).any():
-        raise ValueError(f"{files.data[0]}: two annotations have one id. {_UNPACK}")
+        raise ValueError(f"{files.data[0]}: two annotations have one id. {UNPACK}")
     columns: dict[str, NDArray[Any]] = {name: annotations[name][order] for name in annotations.dtype.names or ()}
     of_image = of_image[order]
     columns |= {name: images[name][of_image] for name in images.dtype.names or () if name != "image_id"}
@@ -79,44 +78,8 @@ def write_index(files: Files, folder: Path, *, progress: bool = True) -> None:
         raw.unlink()
 
 
-class _Cameras:
-    """Cameras by capture and name; those that only images name have no numbers."""
-
-    def __init__(self, files: Files) -> None:
-        self.path = files.camera
-        try:
-            self.given = orjson.loads(files.camera.read_bytes())
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"{files.camera} is no JSON ({error}). {_UNPACK}") from error
-        self.numbers: dict[tuple[int, str], int] = {}
-        try:
-            for capture, fields in self.given.items():
-                for name in fields["campos"]:
-                    self.number(int(capture), name)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise _unreadable(files.camera, "its list of captures", error) from error
-
-    def number(self, capture: int, name: str) -> int:
-        return self.numbers.setdefault((capture, name), len(self.numbers))
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        shapes = {"campos": (3,), "camrot": (3, 3), "focal": (2,), "princpt": (2,)}
-        out: dict[str, NDArray[Any]] = {key: np.zeros((len(self.numbers), *shape)) for key, shape in shapes.items()}
-        out["camera_known"] = np.zeros(len(self.numbers), np.bool_)
-        for (capture, name), row in self.numbers.items():
-            fields = self.given.get(str(capture), {})
-            if all(name in fields.get(key, {}) for key in shapes):
-                try:
-                    for key in shapes:
-                        out[key][row] = fields[key][name]
-                except ValueError as error:
-                    raise ValueError(f"{self.path}: camera {name} of capture {capture}: {error}. {_UNPACK}") from error
-                out["camera_known"][row] = True
-        return out
-
-
 def _read_data(
-    files: Files, folder: Path, cameras: _Cameras, progress: bool
+    files: Files, folder: Path, cameras: Cameras, progress: bool
 ) -> tuple[NDArray[Any], NDArray[Any], dict[str, Any]]:
     """Images and annotations as they come, through files, because at 30 frames a second they take a gigabyte."""
     seqs: dict[str, int] = {}
@@ -133,14 +96,14 @@ def _read_data(
                         images.add(_image(entry, cameras, seqs, names, ends))
                     elif section == "annotations":
                         annotations.add(_annotation(entry))
-                except (KeyError, TypeError, ValueError, IndexError) as error:
+                except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
                     which = entry.get("id") if isinstance(entry, dict) else entry
-                    raise _unreadable(path, f"{str(section)[:-1]} {which}", error) from error
+                    raise unreadable(path, f"{str(section)[:-1]} {which}", error) from error
     np.save(folder / "name_text.npy", np.fromfile(folder / "names.raw", np.uint8))
     np.save(folder / "name_end.npy", np.array(ends, np.int64))
     if not images.count or not annotations.count:
         raise ValueError(
-            f"{files.data[0]} has {images.count} images and {annotations.count} annotations: nothing to read. {_UNPACK}"
+            f"{files.data[0]} has {images.count} images and {annotations.count} annotations: nothing to read. {UNPACK}"
         )
     return images.mapped(), annotations.mapped(), {"seqs": list(seqs)}
 
@@ -176,7 +139,7 @@ class _Rows:
 
 
 def _image(
-    entry: dict[str, Any], cameras: _Cameras, seqs: dict[str, int], names: Any, ends: list[int]
+    entry: dict[str, Any], cameras: Cameras, seqs: dict[str, int], names: Any, ends: list[int]
 ) -> tuple[Any, ...]:
     capture, camera, frame = int(entry["capture"]), str(entry["camera"]), int(entry["frame_idx"])
     seq, name = entry.get("seq_name", ""), -1
@@ -184,24 +147,25 @@ def _image(
         name = len(ends) - 1
         ends.append(ends[-1] + names.write(entry["file_name"].encode()))
     return (
-        entry["id"],
+        int(entry["id"]),
         cameras.number(capture, camera),
         frame,
         seqs.setdefault(seq, len(seqs)),
-        entry.get("subject", -1),
-        entry["width"],
-        entry["height"],
+        int(entry.get("subject", -1)),
+        int(entry["width"]),
+        int(entry["height"]),
         name,
     )
 
 
 def _annotation(entry: dict[str, Any]) -> tuple[Any, ...]:
+    x, y, width, height = entry.get("bbox") or (0, 0, 0, 0)
     return (
-        entry["id"],
-        entry["image_id"],
+        int(entry["id"]),
+        int(entry["image_id"]),
         _TYPES[entry["hand_type"]],
         bool(entry.get("hand_type_valid", True)),
-        tuple(entry.get("bbox") or (0, 0, 0, 0)),
+        (float(x), float(y), float(width), float(height)),
         _bits(entry["joint_valid"]),
     )
 
@@ -228,12 +192,14 @@ def _read_frames(files: Files, progress: bool) -> dict[str, NDArray[Any]]:
     for (capture, frame), entry in entries(files.joints, 2, progress=progress):
         try:
             world = np.array(entry["world_coord"], np.float32).reshape(JOINTS, 3)
-            joints[_key(capture, frame)] = world, _bits(entry["joint_valid"])
+            valid = _bits(entry["joint_valid"])
+            finite(world[np.unpackbits(np.array(valid, np.uint8), count=JOINTS) > 0], "world_coord")
+            joints[_key(capture, frame)] = world, valid
         except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable(files.joints, f"frame {frame} of capture {capture}", error) from error
+            raise unreadable(files.joints, f"frame {frame} of capture {capture}", error) from error
     fits = {} if files.mano is None else _read_fits(files.mano, progress)
     if not joints:
-        raise ValueError(f"{files.joints} has no frames: nothing to read. {_UNPACK}")
+        raise ValueError(f"{files.joints} has no frames: nothing to read. {UNPACK}")
     keys = np.array(sorted({*joints, *(key for key, _ in fits)}), np.int64)
     rows = {key: row for row, key in enumerate(keys.tolist())}
     out: dict[str, NDArray[Any]] = {
@@ -262,14 +228,10 @@ def _read_fits(path: Path, progress: bool) -> dict[tuple[int, int], NDArray[np.f
             for side in (LEFT, RIGHT):
                 if (fit := (entry or {}).get(SIDES[side])) is not None:
                     parts = [np.array(fit[name], np.float32).reshape(size) for name, size in _MANO.items()]
-                    fits[_key(capture, frame), side] = np.concatenate(parts)
+                    fits[_key(capture, frame), side] = finite(np.concatenate(parts), SIDES[side])
         except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable(path, f"frame {frame} of capture {capture}", error) from error
+            raise unreadable(path, f"frame {frame} of capture {capture}", error) from error
     return fits
-
-
-def _unreadable(path: Path, what: str, error: Exception) -> ValueError:
-    return ValueError(f"{path}: {what} cannot be read ({type(error).__name__}: {error}). {_UNPACK}")
 
 
 def _join(files: Files, images: NDArray[Any], annotations: NDArray[Any]) -> NDArray[np.int64]:
@@ -277,13 +239,13 @@ def _join(files: Files, images: NDArray[Any], annotations: NDArray[Any]) -> NDAr
     ids = np.array(images["image_id"])
     order = np.argsort(ids, kind="stable")
     if (np.diff(ids[order]) == 0).any():
-        raise ValueError(f"{files.data[0]}: two images have one id. {_UNPACK}")
+        raise ValueError(f"{files.data[0]}: two images have one id. {UNPACK}")
     places = _places(ids[order], annotations["image_id"])
     if (places < 0).any():
         lost = annotations[int(np.argmax(places < 0))]
         raise ValueError(
             f"{files.data[0]}: annotation {lost['annotation_id']} belongs to image {lost['image_id']}, which is not "
-            f"there. {_UNPACK}"
+            f"there. {UNPACK}"
         )
     return order[places]
 

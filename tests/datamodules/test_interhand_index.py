@@ -125,7 +125,10 @@ def test_a_full_disk_names_the_flag(tmp_path, monkeypatch):
         ({"annotations": [tiny.annotation(4, 0, [[1]] * 21)]}, "annotation 4 cannot be read .*21 flags"),
         ({"annotations": [tiny.annotation(4, 0, hand_type="both")]}, "annotation 4 cannot be read .*both"),
         ({"annotations": [{"id": 4}]}, "annotation 4 cannot be read .*image_id"),
+        ({"annotations": [tiny.annotation(4, 0, bbox=[1, None, 2, 3])]}, "annotation 4 cannot be read .*NoneType"),
+        ({"annotations": [tiny.annotation(4, "x")]}, "annotation 4 cannot be read .*'x'"),
         ({"images": [{"id": 2}]}, "image 2 cannot be read .*capture"),
+        ({"images": [tiny.image(2, file_name=None)]}, "image 2 cannot be read .*NoneType"),
         ({"images": []}, "0 images and 1 annotations"),
         ({"frames": {}}, "has no frames"),
         ({"frames": {"5": {"world_coord": [[1, 2, 3]], "joint_valid": [[1]] * 42}}}, "frame 5 of capture 3 cannot"),
@@ -147,6 +150,26 @@ def test_a_cut_file_and_a_missing_one_are_named(tmp_path, kind):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=rf"_{kind}.json is not there.*--data\.root"):
         indexed(tmp_path)
+
+
+def test_numbers_that_are_not_finite_are_refused_where_they_would_be_used(tmp_path):
+    fit = {"pose": [0.0] * 48, "shape": [0.0] * 10, "trans": [1.0, None, 3]}  # a writer's word for NaN
+    tiny.write(tmp_path, fits={"5": {"left": fit}})
+    with pytest.raises(ValueError, match=r"frame 5 of capture 3 cannot be read .*left has a number that is not finite"):
+        indexed(tmp_path).folder  # noqa: B018
+    world = tiny.world().tolist()
+    world[30][0] = None  # of the left hand, which is not valid
+    frame = {"world_coord": world, "joint_valid": [[1]] * 21 + [[0]] * 21}
+    assert np.isfinite(indexed(tiny.write(tmp_path, frames={"5": frame}, fits={})).joints(slice(None))[:, :21]).all()
+    frame["joint_valid"] = [[1]] * 42
+    with pytest.raises(ValueError, match=r"frame 5 of capture 3 .*world_coord has a number that is not finite"):
+        indexed(tiny.write(tmp_path, frames={"5": frame})).folder  # noqa: B018
+    tiny.write(tmp_path)
+    camera = tiny.load(tmp_path, "train", "camera")
+    camera["3"]["focal"]["400012"] = [1200, None]
+    tiny.save(tmp_path, "train", "camera", camera)
+    with pytest.raises(ValueError, match=r"camera 400012 of capture 3 .*focal has a number that is not finite"):
+        indexed(tmp_path).folder  # noqa: B018
 
 
 @pytest.mark.parametrize("content", [[], {"3": []}, {"3": {"camrot": {}}}, {"x": {"campos": {"4": [1]}}}])
