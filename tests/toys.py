@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from datamodules.base import HandData
 from zoo.hands.openhand import OpenHand
 from zoo.models.base import HandMethod
+from zoo.samplers.noise import normal_like
 
 QUIET = ("--tracker", "none", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu")
 FIT = ("fit", "--model", "toy", "--trainer.max_steps", "2", *QUIET)
@@ -73,7 +74,7 @@ class Toy(HandMethod):
 
     def sample(self, given, n=1, generator=None, batch_size=None, guidance=()):
         b = batch_size or len(next(iter(given.values())))
-        pose, betas = torch.eye(3).expand(b * n, 16, 3, 3), torch.randn(b * n, 10, generator=generator)
+        pose, betas = torch.eye(3).expand(b * n, 16, 3, 3), normal_like(torch.empty(b * n, 10), generator)
         fingers_up = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
         mesh = self.hand(pose, betas, torch.zeros(b * n, 3))
         vertices = (mesh.vertices @ fingers_up.T).unflatten(0, (b, n))

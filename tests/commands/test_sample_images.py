@@ -166,7 +166,7 @@ def test_guidance_is_told_how_noisy_keypoints_are(work, blind, monkeypatch, caps
     used = []
     plain = Task.sample
     monkeypatch.setattr(
-        Task, "sample", lambda self, given, rows, noise, guides: used.extend(guides) or plain(self, given, rows, noise)
+        Task, "sample", lambda self, given, cases, guides: used.extend(guides) or plain(self, given, cases)
     )
     assert sample("--ckpt", blind, "--task=fit", "--input=a.json", "--noise=2") == 0
     assert [guide.noise for guide in used] == [pytest.approx(0.02 * 2**0.5)]  # of a point, from that of a coordinate
@@ -206,11 +206,11 @@ def test_a_killed_run_goes_on_where_it_was_and_makes_the_same_hands(work, blind,
     solved = []
     plain = Task.sample
 
-    def killed(self, given, rows, *rest):
+    def killed(self, given, cases, *rest):
         if len(solved) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
-        solved.append(rows)
-        return plain(self, given, rows, *rest)
+        solved.append(len(cases))
+        return plain(self, given, cases, *rest)
 
     monkeypatch.setattr(Task, "sample", killed)
     assert sample("--ckpt", blind, *seven, "--overwrite") == 128 + signal.SIGTERM
@@ -221,12 +221,12 @@ def test_a_killed_run_goes_on_where_it_was_and_makes_the_same_hands(work, blind,
     (work / "o" / "hands" / "h3.npz").write_bytes(b"half a file")
     solved[:] = [0, 0, 0]
     assert sample("--ckpt", blind, *seven, "--resume") == 0
-    assert solved == [0, 0, 0, 2, 2, 1]  # the batch of the damaged one, for its noise, then what was never made
+    assert solved == [0, 0, 0, 1, 2, 1]  # the damaged one alone, then what was never made
     assert all(path.stat().st_mtime_ns == then for path, then in times.items() if path.stem != "h3")
     again = arrays(work)
     assert sorted(again) == sorted(whole)
     for name in whole:
-        np.testing.assert_allclose(again[name], whole[name], atol=1e-5)
+        np.testing.assert_allclose(again[name], whole[name], rtol=1e-4)  # rounding of other batches, far off
 
 
 def test_a_resumed_run_refuses_other_options(work, blind, seven, capsys):
@@ -236,19 +236,23 @@ def test_a_resumed_run_refuses_other_options(work, blind, seven, capsys):
     assert sample("--ckpt", blind, *seven, "--resume", "--limit=3") == 0
 
 
-def test_a_limit_does_not_change_the_noise_of_the_hands_that_a_resumed_run_adds(work, blind, capsys):
+def test_neither_limit_nor_batch_changes_a_hand(work, blind, monkeypatch):
     words = ("--ckpt", blind, "--task=generate", "-n", "4")
     assert sample(*words) == 0
     whole = arrays(work)
-    assert sample(*words, "--overwrite", "--limit=2") == 0
-    assert sorted(arrays(work)) == ["hand_0000", "hand_0001"]
-    assert sample(*words, "--resume") == 0
+    sampled = []
+    plain = Task.sample
+    monkeypatch.setattr(
+        Task, "sample", lambda self, given, cases, *rest: sampled.append(len(cases)) or plain(self, given, cases, *rest)
+    )
+    assert sample(*words, "--overwrite", "--limit=1") == 0
+    assert sorted(arrays(work)) == ["hand_0000"]
+    assert sample(*words, "--resume", "--batch=2") == 0
+    assert sampled == [1, 1, 2]  # nobody waits for hands that are not wanted
     again = arrays(work)
     assert sorted(again) == sorted(whole)
     for name in whole:
         np.testing.assert_allclose(again[name], whole[name], atol=1e-5)
-    assert sample(*words, "--resume", "--batch=3") == 2
-    assert "were made with batch 64, not 3" in capsys.readouterr().err
 
 
 def test_a_resumed_run_makes_the_meshes_that_the_earlier_one_was_not_asked_for(work, blind):

@@ -87,12 +87,11 @@ def sample(
         focal: Focal length in pixels where the file knows none; without it, 1.2 times the larger image side.
         margin: Side of the crop over that of the keypoints' box; the model was trained with 1.5 unless you changed it.
         upright: Turn crops around keypoints so that the hand points up before sampling, and back afterwards.
-        limit: Only the first so many hands; the batch of the last is sampled whole, so that --resume without a limit
-            goes on with the same noise.
+        limit: Only the first so many hands; --resume without a limit makes the others.
         mesh: Formats of the meshes: obj, ply, glb, npz or none; a list for several.
         params: Fit MANO's parameters to every mesh.
         pictures: Draw sheets, and overlays on the photographs.
-        batch: Hands at once; 64 over n without. Their noise depends on it, so --resume wants the same.
+        batch: Hands at once; 64 over n without.
         device: auto, cpu or cuda.
         seed: Of the noise.
         out: Folder for the results. Default: runs/sample-MODEL/TIME.

@@ -11,6 +11,7 @@ from zoo.batch import Asked, Given, Hands
 from zoo.guidance.base import Guidance
 from zoo.hands.model import HandModel
 from zoo.samplers.base import Sampler
+from zoo.samplers.noise import Source
 from zoo.shapes import Images
 
 
@@ -53,7 +54,7 @@ class HandMethod(Method):
         self,
         given: Given,
         n: int = 1,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
         batch_size: int | None = None,
         guidance: Sequence[Guidance] = (),
     ) -> Hands:
@@ -62,7 +63,8 @@ class HandMethod(Method):
         Args:
             given: The conditions; empty for none.
             n: Hypotheses for each row.
-            generator: Source of randomness, on the model's device; the global one when None.
+            generator: Source of randomness, on the model's device; the global one when None; or one a hypothesis of
+                every row, on any device, of which each hand then depends and on nothing else of its batch.
             batch_size: Rows, needed when nothing is given.
             guidance: What samples shall agree with besides; comes after the model's own.
         """

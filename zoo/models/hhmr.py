@@ -27,6 +27,7 @@ from zoo.models.base import HandMethod
 from zoo.models.schedule import warm_cosine
 from zoo.samplers.base import Sampler
 from zoo.samplers.ddim import DDIM
+from zoo.samplers.noise import Source, normal_like
 from zoo.shapes import Float, Scalar, Vertices
 
 LARGEST = 5.0  # of the normalised signal; hands reach about 2
@@ -164,7 +165,7 @@ class HHMR(HandMethod):
         self,
         given: Given,
         n: int = 1,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
         batch_size: int | None = None,
         guidance: Sequence[Guidance] = (),
     ) -> Hands:
@@ -175,7 +176,8 @@ class HHMR(HandMethod):
         Args:
             given: The conditions; empty for none.
             n: Hypotheses for each row.
-            generator: Source of randomness, on the model's device; the global one when None.
+            generator: Source of randomness, on the model's device; the global one when None; or one a hypothesis of
+                every row, on any device.
             batch_size: Rows, needed when nothing is given.
             guidance: After the model's own, first to last; a KnownPart goes last. Observations have as many rows as
                 the conditions, and lie in the same crop.
@@ -191,7 +193,7 @@ class HHMR(HandMethod):
                 given = outside_inference(given)
             condition = self.conditioner(given, rows).repeat(n)
             nothing = self.conditioner.null(rows * n)
-            noise = torch.randn(rows * n, len(self.hand.template), 3, generator=generator, device=self.device)
+            noise = normal_like(torch.empty(rows * n, len(self.hand.template), 3, device=self.device), generator)
             denoise = guided(self.denoise(condition), self.denoise(nothing), guides, self.schedule)
             clean = self.sampler(denoise, noise, self.schedule, generator).float()
             vertices = torch.unflatten(clean * self.scale, 0, (rows, n))

@@ -43,6 +43,7 @@ class Case:
         vertices: (778, 3) metres; anything where `known` is False.
         known: (778,) vertices that are there and stay.
         source: The file it comes from.
+        draw: Seed of the run and number of the hand in it; its noise follows from them alone.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Case:
     vertices: Floats | None = None
     known: Bools | None = None
     source: Path | None = None
+    draw: tuple[int, int] = (0, 0)
 
     @property
     def seen(self) -> Bools:

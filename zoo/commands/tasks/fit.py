@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -64,7 +63,7 @@ class Fit(Task):
                 f"weights that were trained with {' and '.join(lacking)}, or another --given."
             )
 
-    def solve(self, cases: Sequence[Case], generator: torch.Generator) -> list[Outcome | Unreadable]:
+    def solve(self, cases: Sequence[Case]) -> list[Outcome | Unreadable]:
         results: dict[int, Outcome | Unreadable] = {}
         groups: dict[tuple[bool, bool], list[tuple[int, Case, tuple[int, int]]]] = defaultdict(list)
         for row, case in enumerate(cases):
@@ -76,15 +75,15 @@ class Fit(Task):
                 results[row] = Unreadable(case.name, str(error).rstrip("."))
         for (_, pictured), group in groups.items():
             rows, chunk, sizes = zip(*group, strict=True)
-            results.update(zip(rows, self._group(chunk, sizes, pictured, generator), strict=True))
+            results.update(zip(rows, self._group(chunk, sizes, pictured), strict=True))
         return [results[row] for row in range(len(cases))]
 
     def _group(
-        self, cases: Sequence[Case], sizes: Sequence[tuple[int, int]], pictured: bool, generator: torch.Generator
+        self, cases: Sequence[Case], sizes: Sequence[tuple[int, int]], pictured: bool
     ) -> list[Outcome | Unreadable]:
         crops = crop(cases, sizes, what=self.what, image_side=self.image_side if pictured else None, **self.options)  # type: ignore[arg-type]
         guidance = [self._towards(crops)] if self._guided(crops) else []
-        hands, lost = self.sample(crops.to(self.method.device), len(cases), generator, guidance)
+        hands, lost = self.sample(crops.to(self.method.device), cases, guidance)
         placed = put_back(hands["vertices"], hands["joints"], crops)
         results: list[Outcome | Unreadable] = []
         for row, case in enumerate(cases):

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from zoo.batch import Given
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.commands.tasks.task import Outcome, Task
@@ -16,8 +14,8 @@ PATIENT, LIVELY = 100, 1.08
 class Generate(Task):
     """Right hands, each on its own, the wrist at the origin."""
 
-    def solve(self, cases: Sequence[Case], generator: torch.Generator) -> list[Outcome | Unreadable]:
-        hands, lost = self.sample(Given(), len(cases), generator)
+    def solve(self, cases: Sequence[Case]) -> list[Outcome | Unreadable]:
+        hands, lost = self.sample(Given(), cases)
         return [
             Unreadable(case.name, lost[row])
             if row in lost

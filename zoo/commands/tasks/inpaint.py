@@ -45,23 +45,23 @@ class Inpaint(Task):
     known vertices do where the method takes no skeleton.
     """
 
-    def solve(self, cases: Sequence[Case], generator: torch.Generator) -> list[Outcome | Unreadable]:
+    def solve(self, cases: Sequence[Case]) -> list[Outcome | Unreadable]:
         results: dict[int, Outcome | Unreadable] = {}
         for meshes in (True, False):
             rows = [row for row, case in enumerate(cases) if (case.vertices is not None) == meshes]
             if rows:
                 chosen = [cases[row] for row in rows]
-                results.update(zip(rows, self._group(chosen, generator), strict=True))
+                results.update(zip(rows, self._group(chosen), strict=True))
         return [results[row] for row in range(len(cases))]
 
-    def _group(self, cases: Sequence[Case], generator: torch.Generator) -> list[Outcome | Unreadable]:
+    def _group(self, cases: Sequence[Case]) -> list[Outcome | Unreadable]:
         hand = self.method.hand
         view = seen_from_the_back(hand, cases)
         if not bool(view.sure.all()) and view.vertices is not None and view.known is not None:
             # Where the wrist is missing, a first answer shows where it is.
-            first, _ = self._sampled(view, generator, exact=False)
+            first, _ = self._sampled(view, cases, exact=False)
             view = found_wrist(view, first)
-        vertices, lost = self._sampled(view, generator, exact=True)
+        vertices, lost = self._sampled(view, cases, exact=True)
         results: list[Outcome | Unreadable] = []
         for row, case in enumerate(cases):
             if row in lost:
@@ -70,12 +70,12 @@ class Inpaint(Task):
                 results.append(self._outcome(case, view, row, vertices[row]))
         return results
 
-    def _sampled(self, view: View, generator: torch.Generator, exact: bool) -> tuple[Vertices, dict[int, str]]:
+    def _sampled(self, view: View, cases: Sequence[Case], exact: bool) -> tuple[Vertices, dict[int, str]]:
         device = self.method.device
         given = Given(joints=view.joints.to(device), joints_valid=view.joints_known.to(device))
         if "skeleton3d" not in self.understands:
             given = Given()
-        hands, lost = self.sample(given, len(view.wrist), generator, self._guidance(view, exact))
+        hands, lost = self.sample(given, cases, self._guidance(view, exact))
         return hands["vertices"], lost
 
     def _guidance(self, view: View, exact: bool) -> list[Guidance]:

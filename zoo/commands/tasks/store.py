@@ -23,7 +23,7 @@ from zoo.hands.skeleton import LEFT, RIGHT
 from zoo.shapes import Betas, Faces, Float, Rotations, Translation
 
 KNOWN, MADE = (0.56, 0.66, 0.78), (0.93, 0.62, 0.40)  # colours of what was given and of what was completed
-FREE = ("limit", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
+FREE = ("limit", "batch", "mesh", "params", "pictures", "device", "command")  # options that a resumed run may change
 # What the npz files hold; n hypotheses, best first.
 ARRAYS = {
     "vertices, joints": "(n, 778, 3) and (n, 21, 3) metres; of left hands left ones; in the camera frame of the image, "

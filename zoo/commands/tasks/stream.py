@@ -6,11 +6,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import TypeVar
 
 import cv2
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -67,9 +67,8 @@ def run(
 ) -> None:
     """Makes the hands that are not there yet.
 
-    The noise of a batch follows from the seed and its place alone, and the hands of a batch draw from it in turn. So a
-    batch of which some hands are finished, or lie beyond the limit, is sampled whole, and only what is wanted is kept:
-    each hand is the one that an uninterrupted run of the same batch size makes.
+    The noise of a hand follows from the seed and its number alone. So whatever is there already, lies beyond the limit
+    or shares its batch, each hand is to rounding the one that an uninterrupted run makes.
 
     Args:
         task: What to do.
@@ -86,24 +85,17 @@ def run(
     progress = tqdm(total=end, unit="hand", dynamic_ncols=True, disable=not sys.stderr.isatty())
     with progress:
         for start in range(0, end, rows):
-            stop = min(start + rows, len(items))
+            stop = min(start + rows, end)
             batch: list[Case] = []
-            todo: set[str] = set()
             for number in range(start, stop):
                 item, name = items[number], names[number]
-                if isinstance(item, Case):
-                    batch.append(renamed(item, name))
-                    if number < end and not (resume and store.earlier(name)):
-                        todo.add(name)
-                elif number < end:
+                if isinstance(item, Unreadable):
                     store.fail(name, one_line(item.reason).rstrip("."))
-            if todo:
-                generator = torch.Generator(task.method.device)
-                generator.manual_seed(int(np.random.SeedSequence([seed, start // rows]).generate_state(1)[0]))
-                results = attempt(lambda chosen, g=generator: task.solve(chosen, g), batch)  # type: ignore[misc]
-                wanted = [result for case, result in zip(batch, results, strict=True) if case.name in todo]
-                keep(task, store, wanted, parameters)
-            progress.update(min(stop, end) - start)
+                elif not (resume and store.earlier(name)):
+                    batch.append(replace(item, name=name, draw=(seed, number)))
+            if batch:
+                keep(task, store, attempt(task.solve, batch), parameters)
+            progress.update(stop - start)
 
 
 def keep(task: Task, store: Store, results: Sequence[Outcome | Unreadable], parameters: bool) -> None:
@@ -129,13 +121,6 @@ def attempt(
         if len(cases) == 1:
             return [Unreadable(cases[0].name, f"{type(error).__name__}: {error}")]
     return [result for case in cases for result in attempt(solve, [case])]
-
-
-def renamed(case: Case, name: str) -> Case:
-    """A case under another name."""
-    from dataclasses import replace
-
-    return case if case.name == name else replace(case, name=name)
 
 
 def unique(names: Sequence[str]) -> list[str]:

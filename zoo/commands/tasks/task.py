@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,6 +14,7 @@ from zoo.batch import Given, Hands
 from zoo.commands.tasks.case import Case, Unreadable
 from zoo.guidance.base import Diverged, Guidance
 from zoo.models.base import HandMethod
+from zoo.samplers.noise import seeded
 from zoo.shapes import Float, Joints, Vertices
 
 
@@ -52,7 +54,7 @@ class Task(ABC):
         self.method, self.n, self.guide = method, n, guide
 
     @abstractmethod
-    def solve(self, cases: Sequence[Case], generator: torch.Generator) -> list[Outcome | Unreadable]:
+    def solve(self, cases: Sequence[Case]) -> list[Outcome | Unreadable]:
         """The hands of some cases, in their order; for each one that cannot be made, why."""
 
     @property
@@ -70,13 +72,14 @@ class Task(ABC):
         return int(conditioner.parts["image"].size)
 
     def sample(
-        self, given: Given, rows: int, generator: torch.Generator, guidance: Sequence[Guidance] = ()
+        self, given: Given, cases: Sequence[Case], guidance: Sequence[Guidance] = ()
     ) -> tuple[Hands, dict[int, str]]:
         """Samples, on the CPU, and reasons for rows that came out as no hands."""
+        seeds = [int(seed) for case in cases for seed in np.random.SeedSequence(case.draw).generate_state(self.n)]
         extra: dict[str, Any] = {"guidance": list(guidance)} if guidance else {}
         reasons: dict[int, str] = {}
         try:
-            hands = self.method.sample(given, self.n, generator, rows, **extra)
+            hands = self.method.sample(given, self.n, seeded(seeds), len(cases), **extra)
         except Diverged as error:
             hands = error.hands
             for row in error.rows:
