@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,7 @@ from zoo.commands.chosen import digest, newest, say_stopped
 from zoo.commands.errors import explain
 from zoo.commands.manifest import options_of
 from zoo.commands.own import ByWords, Command
-from zoo.commands.tasks.case import Case, Unreadable, side_of
+from zoo.commands.tasks.case import SIDES, Case, Unreadable, side_of
 from zoo.commands.tasks.crops import What
 from zoo.commands.tasks.words import check_flags, fingers_of, size_of
 from zoo.registry import UsageError
@@ -80,7 +81,7 @@ def sample(
         unit: Of the input's coordinates: m, cm or mm.
         box: x,y,w,h in pixels of the box of the hand's joints in every image; without it and a list, an image is taken
             as the crop of one hand.
-        side: left or right, where the input does not say; what it says of a hand stands.
+        side: left or right, of every hand, whatever the input says; without it, what the input says of each.
         size: WIDTHxHEIGHT of the images, where neither the input nor an image tells.
         min_confidence: Keypoints up to this are missing; without, 0 for annotations and 0.2 for detections.
         steps: Sampling steps, when not those of the model; generate takes at least 100 unless told.
@@ -111,8 +112,8 @@ def sample(
         "unit": unit or "m",
         "fingers": fingers_of(missing),
     }
-    if task in ("reconstruct", "fit") and input is not None:
-        items = _hands(task, input, None, reading)  # what cannot be read is said before anything is loaded
+    if task in ("reconstruct", "fit") and input is not None:  # what cannot be read is said before anything is loaded
+        items = _of_side(_hands(task, input, None, reading), reading["side"], input)
     weights = newest(model, _preferred(model, task, given)) if ckpt is None else ckpt
     method, source = _load(weights, steps, device)
     if task == "generate":
@@ -123,7 +124,7 @@ def sample(
         if steps is None and isinstance(method, HHMR):
             method.sampler = patient(method.sampler)
     elif task == "inpaint" and input is not None:
-        items = _hands(task, input, method.hand, reading)
+        items = _of_side(_hands(task, input, method.hand, reading), reading["side"], input)
     if not items:
         raise ValueError(f"--input {input} holds no hand. Is it the right file?")
     doing = _task(task, method, 1 if task == "generate" else count, guide, noise or 0.0, given, margin, focal, upright)
@@ -182,6 +183,17 @@ def _hands(task: str, path: Path, hand: "HandModel | None", reading: dict[str, A
         raise ValueError("A part of a hand can only be read for a hand model.")
     mask = None if reading["mask"] is None else read_mask(reading["mask"])
     return list(PartReader(hand, reading["fingers"], mask, reading["side"], reading["unit"]).read(path))
+
+
+def _of_side(items: list[Case | Unreadable], side: int | None, path: Path) -> list[Case | Unreadable]:
+    """The hands, all of the side that --side names; how many the input calls otherwise is said once."""
+    others = [item for item in items if isinstance(item, Case) and side not in (None, item.side)]
+    if side is None or not others:
+        return items
+    names = {number: name for name, number in SIDES.items()}
+    many = f"{len(others)} hands" if len(others) > 1 else "a hand"
+    print(f"--side {names[side]} stands, though {path} calls {many} {names[1 - side]}.", file=sys.stderr)
+    return [replace(item, side=side) if isinstance(item, Case) else item for item in items]
 
 
 def _task(
