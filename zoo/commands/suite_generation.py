@@ -44,8 +44,9 @@ def generation(method: HHMR, hands: HeldOut, progress: Progress, seed: int = 0) 
         "each other (generation; a PCA of finger poses has no orientation of its own) or as they are (inpainting, "
         "within each hand, known part included). Ours completes as `sample --task inpaint` does: the joints that are "
         "left as the condition, known vertices kept at every step. Known part: how far it is off. "
-        "Generated as `sample --task generate` does, in 100 steps or more, completed in the model's own. SI: faces that "
-        "pass through a face with which they share no vertex. The PCA prior has the mean and the deviations of the data's own poses, so that its APD "
+        "Generated as `sample --task generate` does, in 100 steps or more, completed in the model's own. SI: faces "
+        "that pass through a face with which they share no vertex. The PCA prior has the mean and the deviations of "
+        "the data's own poses, so that its APD "
         "is theirs by construction, and more than the held-out hands' is no merit. Paper: APD / SI; it gives no unit "
         "for APD."
     ]
