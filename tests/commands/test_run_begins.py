@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from toys import FIT, QUIET, config_of, steps_of
 
+from zoo.commands.aside import lock, set_aside, unlock
+
 BAD = (
     ("--data.batch_size", "0"),  # refused by a constructor
     ("--data.root", "nowhere"),  # when the data is set up
@@ -119,3 +121,49 @@ def test_the_settings_of_a_run_that_went_on_repeat_the_whole_of_it(zoo_says):
     assert steps_of("again") == 4
     assert zoo_says("fit", "--ckpt", "o", "--out", "p", "--trainer.max_steps", "6", *QUIET)[0] == 0
     assert config_of("p")["ckpt"] == "o"
+
+
+def broken(self, batch, index):
+    Path("o/mine").mkdir(exist_ok=True)
+    Path("o/mine/log.txt").write_text("of somebody's logger")
+    raise ValueError("no step")
+
+
+def test_however_often_a_run_does_not_begin_the_one_before_stays(zoo_says, monkeypatch):
+    assert zoo_says(*FIT, "--out", "o")[0] == 0
+    before = files_of("o")
+    with monkeypatch.context() as patch:
+        patch.setattr("toys.Toy.training_step", broken)
+        for _ in range(2):
+            assert zoo_says(*FIT, "--out", "o", "--overwrite")[0] != 0
+            assert {name: text for name, text in files_of("o").items() if not name.startswith("mine")} == before
+
+
+def test_a_checkpoint_that_a_killed_run_had_moved_aside_is_found(zoo_says):
+    assert zoo_says(*FIT, "--out", "o")[0] == 0
+    set_aside(Path("o"))
+    Path("o/config.yaml").write_text("of the killed run")
+    assert zoo_says("fit", "--ckpt", "o", "--out", "o", "--trainer.max_steps", "4", *QUIET)[0] == 0
+    assert steps_of("o") == 4
+
+
+def test_a_folder_in_which_another_process_works_is_refused(zoo_says):
+    assert zoo_says(*FIT, "--out", "o")[0] == 0
+    held, before = lock(Path("o")), files_of("o")
+    for words in ((), ("--overwrite",)):
+        code, said = zoo_says(*FIT, "--out", "o", *words)
+        assert (code, said.count("another process works")) == (1, 1)
+    assert files_of("o") == before
+    unlock(Path("o"), held)
+    assert zoo_says(*FIT, "--out", "o", "--overwrite")[0] == 0
+
+
+def test_other_data_does_not_pass_for_what_a_run_has_learned_from(zoo_says):
+    assert zoo_says(*FIT, "--out", "o")[0] == 0
+    path = Path("o/config.yaml")
+    path.write_text(path.read_text().replace("toys.ToyData", "datamodules.FreiHAND"))
+    code, said = zoo_says(
+        "fit", "--ckpt", "o", "--out", "o", "--data", "toys.ToyData", "--trainer.max_steps", "4", *QUIET
+    )
+    assert code == 2
+    assert "--out o has learned from FreiHAND" in said

@@ -20,7 +20,7 @@ def test_processes_of_one_run_share_its_folder(toy_zoo, monkeypatch):
     folder.claim_run(first, "settings")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert folder.choose(None, "toy") == first
-    folder.abandon()
+    folder.leave()
     assert not first.exists()
 
 

@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
+from zoo.commands.aside import BEFORE, MOVING, OWN, give_up, lock, put_back, remove, set_aside, unlock
 from zoo.registry import UsageError
 
 PARENT = "runs"
 _INHERITED = "ZOO_RUN_FOLDER"  # the processes of one run agree on the folder through the environment
 SETTINGS = "config.yaml"
-BEFORE = ".before"  # within a run's folder, until the run has begun: what the folder held before
-_EARLY = ("log.csv", "wandb")  # what a run's trackers make before there is anything to keep
+_EARLY = (SETTINGS, "log.csv", "wandb")  # what a run and its trackers make before there is anything to keep
 
 
 class _Claim(NamedTuple):
@@ -24,6 +24,7 @@ class _Claim(NamedTuple):
 
 
 _claimed: list[_Claim] = []  # by this process, and not begun
+_locks: list[tuple[Path, IO[Any] | None]] = []  # of this process
 
 
 def choose(out: str | None, name: str) -> Path:
@@ -53,7 +54,8 @@ def goes_on(out: Path, ckpt: Path | None, command: str, overwrite: bool) -> bool
     Raises:
         UsageError: Another command than fit would write into the folder of the run.
     """
-    own = ckpt is not None and ckpt.is_file() and out.resolve() in list(ckpt.resolve().parents)[:2]
+    within = ckpt.resolve().parent if ckpt is not None and ckpt.is_file() else None
+    own = within is not None and out.resolve() == (within.parent if within.name == "checkpoints" else within)
     if own and command != "fit":
         raise UsageError(
             f"--out {out} is the run of --ckpt {ckpt}, and {command} would write over its settings and scores. "
@@ -74,6 +76,7 @@ def claim(folder: Path, overwrite: bool = False, inputs: Iterable[Path | str | N
         UsageError: The folder is a file, or holds an input and would be emptied.
         FileExistsError: It holds something else, and may not be emptied.
     """
+    recover(folder)
     if _holds_something(folder):
         _refuse_full(folder, overwrite, inputs)
         shutil.rmtree(folder)
@@ -88,7 +91,7 @@ def claim_run(
     goes_on: bool = False,
     inputs: Iterable[Path | str | None] = (),
 ) -> None:
-    """As `claim`, for a run: what lies there already is given up only by `begin`, and `abandon` brings it back.
+    """As `claim`, for a run: what lies there already is given up only by `begin`, and `leave` brings it back.
 
     Args:
         folder: Where the run will write.
@@ -98,18 +101,31 @@ def claim_run(
         goes_on: The run goes on in its own folder, with all that is there.
         inputs: As for `claim`.
     """
-    if not goes_on:
-        if (folder / BEFORE).is_dir():
-            _put_back(folder)  # that run was killed before it began
-        if _holds_something(folder):
-            if not _is_left_over(folder, settings):
-                _refuse_full(folder, overwrite, inputs)
-            _set_aside(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-    os.environ[_INHERITED] = str(folder)
+    if folder.exists() and not folder.is_dir():
+        raise _is_file(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _locks.append((folder, lock(folder)))
+    put_back(folder, _EARLY)  # of a run that was killed before it began
+    if not goes_on and _holds_something(folder):
+        if not _is_left_over(folder, settings):
+            _refuse_full(folder, overwrite, inputs)
+        set_aside(folder)
     _claimed.append(_Claim(folder, settings, goes_on))
     if not goes_on:
         write_text(folder / SETTINGS, settings)
+    os.environ[_INHERITED] = str(folder)
+
+
+def recover(folder: Path) -> None:
+    """Brings back what a run that was killed before it began had moved aside.
+
+    Raises:
+        FileExistsError: Such a run is about to begin.
+    """
+    if is_first_process() and any((folder / name).is_dir() for name in (BEFORE, MOVING)):
+        held = lock(folder)
+        put_back(folder, _EARLY)
+        unlock(folder, held)
 
 
 def begin() -> None:
@@ -117,23 +133,33 @@ def begin() -> None:
     while _claimed:
         run = _claimed.pop()
         write_text(run.folder / SETTINGS, run.settings)
-        shutil.rmtree(run.folder / BEFORE, ignore_errors=True)
+        give_up(run.folder)
 
 
-def abandon() -> None:
-    """Leaves the folder of a run that never began as it was before."""
+def leave() -> None:
+    """The run is over. The folder of one that never began is left as it was before."""
     while _claimed:
         run = _claimed.pop()
         if not run.goes_on:
-            _put_back(run.folder)
-            if run.folder.is_dir() and not any(run.folder.iterdir()):
-                run.folder.rmdir()
+            if not (run.folder / BEFORE).is_dir():
+                for path in [path for path in run.folder.iterdir() if _is_worthless(path)]:
+                    remove(path)
+            put_back(run.folder, _EARLY)
+    while _locks:
+        folder, held = _locks.pop()
+        unlock(folder, held)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _holds_something(folder: Path) -> bool:
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file. Give a folder that is empty or does not exist.")
-    return folder.is_dir() and any(folder.iterdir())
+        raise _is_file(folder)
+    return folder.is_dir() and any(path.name not in OWN for path in folder.iterdir())
+
+
+def _is_file(folder: Path) -> UsageError:
+    return UsageError(f"--out {folder} is a file. Give a folder that is empty or does not exist.")
 
 
 def _refuse_full(folder: Path, overwrite: bool, inputs: Iterable[Path | str | None]) -> None:
@@ -159,38 +185,15 @@ def _refuse_full(folder: Path, overwrite: bool, inputs: Iterable[Path | str | No
 def _is_left_over(folder: Path, settings: str) -> bool:
     """Whether the same run was stopped there before it made anything."""
     told = folder / SETTINGS
-    return told.is_file() and told.read_text() == settings and _is_worthless(folder)
+    same = told.is_file() and told.read_text() == settings
+    return same and all(path.name in OWN or _is_worthless(path) for path in folder.iterdir())
 
 
-def _is_worthless(folder: Path) -> bool:
-    """Whether there is nothing that took time: no whole checkpoint, no scores, no pictures, nothing of somebody's."""
-    return all(
-        path.name in (SETTINGS, BEFORE, *_EARLY)
-        or (path.name == "checkpoints" and path.is_dir() and all(part.suffix == ".part" for part in path.iterdir()))
-        for path in folder.iterdir()
-    )
-
-
-def _set_aside(folder: Path) -> None:
-    """Moves what is in a folder into a corner of it; the folder itself may be a link, or the root of a disk."""
-    shutil.rmtree(folder / BEFORE, ignore_errors=True)  # of a run that was killed
-    there = list(folder.iterdir())
-    (folder / BEFORE).mkdir()
-    for path in there:
-        path.rename(folder / BEFORE / path.name)
-
-
-def _put_back(folder: Path) -> None:
-    """Undoes `_set_aside`, unless the run has made something since."""
-    if not folder.is_dir() or not _is_worthless(folder):
-        return
-    for path in folder.iterdir():
-        if path.name != BEFORE:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if (folder / BEFORE).is_dir():
-        for path in (folder / BEFORE).iterdir():
-            path.rename(folder / path.name)
-        (folder / BEFORE).rmdir()
+def _is_worthless(path: Path) -> bool:
+    """Whether something of a run took no time to make: no whole checkpoint, no scores, nothing of somebody's."""
+    if path.name == "checkpoints" and path.is_dir():
+        return all(part.suffix == ".part" for part in path.iterdir())
+    return path.name in _EARLY
 
 
 def _there(words: Iterable[Path | str | None]) -> list[Path]:

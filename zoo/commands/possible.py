@@ -58,6 +58,6 @@ def _may_be_none(made: type, parameter: inspect.Parameter) -> bool:
         return True
     try:
         hint = typing.get_type_hints(made.__init__).get(parameter.name, Any)  # type: ignore[misc]
-    except NameError:  # an annotation of somebody else's that only a type checker can read
+    except (NameError, AttributeError, TypeError):  # an annotation of somebody else's that only a type checker can read
         return True
     return hint in (Any, object) or any(part in (None, types.NoneType) for part in typing.get_args(hint))

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -22,7 +21,9 @@ def same_model(options: Namespace, trained: Mapping[str, Any] | None) -> None:
         UsageError: They are of another one.
     """
     path = str(options.model.class_path)
-    if trained is None or _class(trained) in [parent.__name__ for parent in imported(path).__mro__]:
+    if trained is None or _class(trained) in [parent.__name__ for parent in getattr(imported(path), "__mro__", ())]:
+        return
+    if not isinstance(imported(path), type):  # a function that makes the model: the weights will tell
         return
     raise UsageError(
         f"--ckpt {options.ckpt} holds weights of {_class(trained)}, and the model is {path.rpartition('.')[2]}. Leave "
@@ -75,16 +76,14 @@ def settle_image_branch(options: Namespace, words: list[str], trained: Mapping[s
 
 
 def keep_codec(options: Namespace, words: list[str]) -> None:
-    """A run that starts from released weights leaves their codec, which has learned, as it is, unless told otherwise.
+    """A run that takes model and weights from a release leaves the codec, which has learned, unless told otherwise.
 
     Args:
         options: Of the run; changed in place.
         words: Of the command line.
     """
-    arguments, config = options.model.get("init_args") or {}, option(words, "config")
-    told = option(words, "model.codec_share") is not None
-    told |= config is not None and "codec_share" in Path(config).read_text()
-    if "codec_share" in arguments and not told:
+    arguments = options.model.get("init_args") or {}
+    if "codec_share" in arguments and not any("codec_share" in word for word in words):
         arguments["codec_share"] = 0.0
 
 

@@ -1,7 +1,9 @@
 """What a checkpoint says of the run that made it: words that a command line leaves out."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -27,7 +29,7 @@ def with_model(words: list[str]) -> list[str]:
     if named is not None and named != path.name and path.is_dir() and path.name in names("model"):
         raise UsageError(
             f"--ckpt {ckpt} holds weights of {path.name}, not of {named}. Leave --model out, as the weights know "
-            f"theirs, or leave --ckpt out to train {named} from the start."
+            f"theirs, or give weights of {named}."
         )
     name = name_of("model", built, named or Path(ckpt).name)
     defaults = registry.folder("model") / "runs" / f"{name}.yaml"
@@ -65,7 +67,31 @@ def as_told(words: list[str], configured: bool) -> list[str]:
     return [*words[: last + 1], f"--config={json.dumps(kept)}", *words[last + 1 :]]
 
 
-def begun_from(out: Path) -> str | None:
-    """The `--ckpt` that a run which goes on in its own folder was begun with, so that `--config` repeats the whole."""
+def begun_from(out: Path, data: Mapping[str, Any]) -> str | None:
+    """The `--ckpt` that a run which goes on in its own folder was begun with, so that `--config` repeats the whole.
+
+    Args:
+        out: The folder.
+        data: What the run shall go on with.
+
+    Raises:
+        UsageError: The run learned from another dataset, of which its settings would no longer tell.
+    """
     told = out / "config.yaml"
-    return yaml.safe_load(told.read_text()).get("ckpt") if told.is_file() else None
+    if not told.is_file():
+        return None
+    before: dict[str, Any] = yaml.safe_load(told.read_text())
+    learned = before.get("data") or data
+    if _dataset(learned) != _dataset(data):
+        raise UsageError(
+            f"--out {out} has learned from {_dataset(learned)[0]}, and its settings tell of one dataset. Leave --out "
+            "away, or give a new folder, to go on with another."
+        )
+    return before.get("ckpt")
+
+
+def _dataset(data: Mapping[str, Any]) -> tuple[str, str]:
+    """The class, and the parts of a mixture."""
+    path, arguments = str(data["class_path"]).rpartition(".")[2], data.get("init_args") or {}
+    parts = [arguments.get(key) for key in ("weights", "options")] if path == "Mix" else []
+    return path, json.dumps(parts, default=str, sort_keys=True)

@@ -74,6 +74,9 @@ class ZooCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Resolves names, then parses; a mistake becomes a `UsageError`."""
         self.words = [str(word) for word in args] if isinstance(args, list) else []
+        for place in ("out", "ckpt"):
+            if word := option(self.words, place):
+                folder.recover(Path(word))
         with_own_data = with_data(self.words)
         words = with_model(with_own_data)
         self.taken = "weights" if words == with_own_data else "model and weights"  # from --ckpt
@@ -120,7 +123,7 @@ class ZooCLI(LightningCLI):
         if self.command == "fit" and self.ckpt is not None and trained is not None:
             if self.ckpt.is_file():
                 same_optimizer(options, trained)
-            else:
+            elif self.taken == "model and weights":
                 keep_codec(options, self.words)
         self.out = folder.choose(options.out, self.model_name)
         goes_on = folder.goes_on(self.out, self.ckpt, self.command, options.overwrite)
@@ -128,7 +131,7 @@ class ZooCLI(LightningCLI):
             saved = options.clone()
             saved.out, saved.overwrite = None, False  # so that `--config` of this run makes a new run
             if goes_on:
-                saved.ckpt = begun_from(self.out)
+                saved.ckpt = begun_from(self.out, options.data.as_dict())
             text = self._subcommand_parsers[self.command].dump(saved, skip_none=False)
             folder.claim_run(self.out, text, options.overwrite, goes_on, [self.ckpt, *read_by(options)])
         for key, _, places in CALLBACKS:
@@ -259,7 +262,7 @@ def train(argv: Sequence[str]) -> int:
         print("Stopped by SIGTERM.")
         return 1
     finally:
-        folder.abandon()
+        folder.leave()
     return _report(cli)
 
 

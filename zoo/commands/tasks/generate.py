@@ -1,6 +1,7 @@
 """`--task generate`: hands from noise."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from zoo.batch import Given
 from zoo.commands.tasks.case import Case, Unreadable
@@ -38,4 +39,4 @@ def patient(sampler: Sampler) -> Sampler:
     """
     if not isinstance(sampler, DDIM) or sampler.steps >= PATIENT:
         return sampler
-    return DDIM(PATIENT, 1.0, sampler.spacing, noise=LIVELY)
+    return replace(sampler, steps=PATIENT, eta=1.0, noise=LIVELY)
