@@ -62,6 +62,9 @@ def test_fit_writes_a_run_folder_that_says_all_it_needs_to_repeat_it(zoo_says, t
         (["list", "--al"], "--al is not an option."),
         (["data", "darw"], "data darw is not a command. Did you mean draw?"),
         (["sample", "--task", "paint"], "--task got paint, which is not one of"),
+        (["sample", "--limit", "few"], "--limit got few, which is not an int."),
+        (["sample", "--side", "up"], "--side got up, which is not one of left, right."),
+        (["sample", "--seed", "-1"], "--seed -1 is no seed. Give a number from 0."),
         (["sample", "--task", "fit"], "sample --task fit needs --input"),
     ],
 )

@@ -41,6 +41,8 @@ def check_flags(words: dict[str, Any]) -> None:
     for name in ("limit", "batch", "steps"):
         if words[name] is not None and words[name] < 1:
             raise UsageError(f"--{name} {words[name]} leaves nothing to do. Give a number from 1.")
+    if words["seed"] < 0:
+        raise UsageError(f"--seed {words['seed']} is no seed. Give a number from 0.")
     for name in ("margin", "focal"):
         if words[name] is not None and not words[name] > 0:
             raise UsageError(f"--{name} {words[name]} is no size. Give a number above 0.")
