@@ -40,17 +40,18 @@ def read_jpeg(path: Path, space: Literal["RGB", "RGBX", "GRAY"] = "RGB") -> Byte
         raise damaged(path) from error
 
 
-def of_size(picture: ByteArray, size: tuple[int, int], path: Path) -> ByteArray:
+def of_size(picture: ByteArray, size: tuple[int, int], path: Path, said: str = "by its annotation") -> ByteArray:
     """The same picture, which must have the size that its labels are for: on another one they lie elsewhere.
 
     Args:
         picture: (h, w, channels).
-        size: Height and width by its annotation, pixels.
+        size: Height and width that its labels are for, pixels.
         path: Where it was read.
+        said: How that is known.
     """
     if picture.shape[:2] != size:
         raise UnreadableFileError(
-            f"{path} is {picture.shape[1]} x {picture.shape[0]} pixels, but {size[1]} x {size[0]} by its annotation, "
+            f"{path} is {picture.shape[1]} x {picture.shape[0]} pixels, but {size[1]} x {size[0]} {said}, "
             "which its labels are for. Unpack the images again or change --data.root."
         )
     return picture

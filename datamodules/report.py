@@ -63,6 +63,11 @@ class Report:
 
 
 def broken_photos(paths: Sequence[Path], what: str, progress: bool) -> list[int]:
+    """The numbers of pictures that cannot be read; arguments as of `decoded_sizes`."""
+    return [number for number, size in enumerate(decoded_sizes(paths, what, progress)) if size is None]
+
+
+def decoded_sizes(paths: Sequence[Path], what: str, progress: bool) -> list[tuple[int, int] | None]:
     """Decodes pictures on all cores.
 
     Args:
@@ -71,26 +76,26 @@ def broken_photos(paths: Sequence[Path], what: str, progress: bool) -> list[int]
         progress: Shows a bar when it takes longer than five seconds.
 
     Returns:
-        Numbers of those that cannot be read.
+        Height and width of each, pixels; None of those that cannot be read.
     """
 
-    def whole(path: Path) -> bool:
+    def size_of(path: Path) -> tuple[int, int] | None:
         try:
-            read_photo(path)
+            height, width, _ = read_photo(path).shape
         except (OSError, ValueError):
-            return False
-        return True
+            return None
+        return height, width
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         done = tqdm(
-            pool.map(whole, paths, chunksize=64),
+            pool.map(size_of, paths, chunksize=64),
             total=len(paths),
             desc=f"Decoding {what}",
             unit=" images",
             delay=5,
             disable=not progress,
         )
-        return [number for number, good in enumerate(done) if not good]
+        return list(done)
 
 
 def listed(names: Sequence[str], trouble: str) -> str:

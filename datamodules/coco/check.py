@@ -8,7 +8,7 @@ import numpy as np
 from datamodules.coco.files import PARTS, PUBLISHED, Part, annotations_name, find_annotations, find_files
 from datamodules.coco.index import Index, read
 from datamodules.coco.labels import PREFIXES
-from datamodules.report import Report, Row, broken_photos, listed
+from datamodules.report import Report, Row, decoded_sizes, listed
 
 FAR = 0.5  # of the picture's longer side; labels farther outside belong to another picture
 GUESSED = 1e-3  # of the keypoints; COCO-WholeBody has some a little outside of their picture
@@ -140,10 +140,15 @@ def _check_images(report: Report, index: Index, part: Part, progress: bool) -> N
     listing = set(os.listdir(folder))
     present = [name for name in names if name in listing]
     missing = [name for name in names if name not in listing]
-    broken = broken_photos([folder / name for name in present], what, progress)
+    annotated = dict(zip(names, map(tuple, index.arrays["size"].tolist()), strict=True))
+    sizes = dict(zip(present, decoded_sizes([folder / name for name in present], what, progress), strict=True))
     problems = [
         listed(missing, "missing"),
-        listed([present[i] for i in broken], "that are not whole JPEG images"),
+        listed([name for name, size in sizes.items() if size is None], "that are not whole JPEG images"),
+        listed(
+            [name for name, size in sizes.items() if size not in (None, annotated[name])],
+            "of another size than annotated",
+        ),
     ]
     problem = "; ".join(text for text in problems if text)
     report.rows.append(Row(what, str(len(present)), expected, problem and f"{problem}. Unpack the archive again."))

@@ -192,6 +192,8 @@ def _read_mano(
     numbers, total, used = array("f"), 0, 0
     person_of = {str(number): person for person, number in enumerate(annotations.tolist())}
     for (key, *_), entry in entries(path, 1, progress=progress) if path else ():
+        if not isinstance(entry, dict | None):
+            raise ValueError(f"{path}: its entry {key} is no pair of hands, as NeuralAnnot's are. Get the file again.")
         person = person_of.get(str(key))
         for side, name in SIDES.items():
             fit = (entry or {}).get(name)

@@ -1,5 +1,6 @@
 """Says what a FreiHAND folder holds, what is missing from it and what in it is broken."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from datamodules.freihand.files import EVAL_SIBLING, SHAPES, VERSIONS, FreiHANDPart, find_evaluation, image_numbers
 from datamodules.freihand.writer import ROOT_JOINT, SCALE_JOINT, Part
-from datamodules.report import Report, Row, broken_photos, listed
+from datamodules.report import Report, Row, decoded_sizes, listed
 
 PUBLISHED = {"training": 32560, "evaluation": 3960}
 V2_DATE = datetime(2019, 10, 22, tzinfo=UTC)  # what was downloaded before is v1
@@ -131,17 +132,23 @@ def _check_images(report: Report, folder: Path, samples: int, versions: int, pro
     wanted = np.arange(samples * versions)
     missing, beyond = np.setdiff1d(wanted, numbers), np.setdiff1d(numbers, wanted)
     present = np.intersect1d(numbers, wanted)
-    broken = broken_photos([folder / f"{number:08d}.jpg" for number in present.tolist()], what, progress)
+    files = [f"{number:08d}.jpg" for number in present.tolist()]
+    sizes = decoded_sizes([folder / file for file in files], what, progress)
+    known = Counter(size for size in sizes if size is not None)
+    usual = known.most_common(1)[0][0] if known else None
     problems = [
-        listed([f"{number:08d}.jpg" for number in files], trouble)
-        for trouble, files in (
-            ("missing", missing.tolist()),
-            ("that no label belongs to", beyond.tolist()),
-            ("that are not whole JPEG images", present[broken].tolist()),
-        )
-        if len(files)
+        listed([f"{number:08d}.jpg" for number in missing.tolist()], "missing"),
+        listed([f"{number:08d}.jpg" for number in beyond.tolist()], "that no label belongs to"),
+        listed(
+            [file for file, size in zip(files, sizes, strict=True) if size is None], "that are not whole JPEG images"
+        ),
+        listed(
+            [file for file, size in zip(files, sizes, strict=True) if size not in (None, usual)],
+            "of another size than the others",
+        ),
     ]
-    problem = "; ".join(problems) + ". Unpack the archive again." if problems else ""
+    problem = "; ".join(text for text in problems if text)
+    problem = problem and f"{problem}. Unpack the archive again."
     kinds = "versions " + ", ".join(VERSIONS) if versions > 1 else "one version"
     expected = f"{len(wanted)} ({kinds})" if folder.name == "rgb" else str(len(wanted))
     report.rows.append(Row(what, str(len(numbers)), expected, problem))

@@ -4,14 +4,14 @@ import os
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from datamodules.base import FolderData, held_out_part
 from datamodules.freihand.files import EVAL_SIBLING, LABELS, FreiHANDPart, find_evaluation
 from datamodules.hand_models import absolute, find_models, pose_hands
-from datamodules.photos import read_jpeg
+from datamodules.photos import of_size, read_jpeg
 from datamodules.scene import (
     BoolArray,
     ByteArray,
@@ -63,7 +63,7 @@ class FreiHANDScenes(Scenes):
         sample = number % self.part.samples
         side = int(self.part.sides[sample])
         labels = {kind: self.part.arrays[kind][sample] for kind in LABELS if kind in self.part.arrays}
-        picture = read_jpeg(self._path(index)) if image else None
+        picture = self._photo(index, "RGB") if image else None
         pose = self._pose(sample, side, labels["verts"]) if self.poses and "verts" in labels else None
         hand = SceneHand(side, vertices=labels.get("verts"), joints=labels.get("xyz"), pose=pose)
         return Scene(
@@ -87,10 +87,11 @@ class FreiHANDScenes(Scenes):
         return replace(pose, transl=(vertices - posed).mean(0))
 
     def picture(self, index: int) -> ByteArray:
-        return read_jpeg(self._path(index), "RGBX")
+        return self._photo(index, "RGBX")
 
-    def _path(self, index: int) -> Path:
-        return self.part.images / f"{int(self.numbers[index]):08d}.jpg"
+    def _photo(self, index: int, space: Literal["RGB", "RGBX"]) -> ByteArray:
+        path = self.part.images / f"{int(self.numbers[index]):08d}.jpg"
+        return of_size(read_jpeg(path, space), self.part.image_size, path, "by the first image beside it")
 
     def arrays(self, scenes: IntArray, sides: IntArray) -> HandArrays | None:
         if not self.part.labelled:

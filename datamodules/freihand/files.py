@@ -105,14 +105,17 @@ class FreiHANDPart:
         for kind, array in self.arrays.items():
             if kind in ("K", "mano", "scale"):
                 continue  # `data check` reads these; training does not need them
-            if len(array) != count:
-                raise ValueError(
-                    f"{array.path} has {len(array)} entries where {self.paths['K'].name} has {count}. Files of one "
-                    "dataset must agree: do not mix FreiHAND v1 and v2. Unpack it again or change --data.root."
-                )
+            self._refuse_another_length(array, count)
         if not count:
             raise ValueError(f"{self.paths['K']} is an empty list. Unpack FreiHAND_pub_v2 again or change --data.root.")
         return count
+
+    def _refuse_another_length(self, array: JsonArray, count: int) -> None:
+        if len(array) != count:
+            raise ValueError(
+                f"{array.path} has {len(array)} entries where {self.paths['K'].name} has {count}. Files of one "
+                "dataset must agree: do not mix FreiHAND v1 and v2. Unpack it again or change --data.root."
+            )
 
     @cached_property
     def versions(self) -> int:
@@ -175,6 +178,7 @@ class FreiHANDPart:
             raise FileNotFoundError(
                 f"{self.paths['mano']} is not there. Unpack the dataset again or change --data.root."
             )
+        self._refuse_another_length(self.arrays["mano"], self.samples)
         numbers = self.arrays["mano"][sample][0]
         return ManoEntry(numbers[:48], numbers[48:58], numbers[58:60], float(numbers[60]))
 

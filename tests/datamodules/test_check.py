@@ -4,11 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
+import simplejpeg
 from tiny_freihand import random_labels, write_freihand
 
 from datamodules.check import check
 from datamodules.freihand.data import FreiHAND
 from datamodules.freihand.writer import Labels
+from datamodules.photos import UnreadableFileError
 
 
 @pytest.fixture
@@ -72,6 +74,14 @@ def test_truncated_images_are_named(broken):
     text = problem(broken)
     assert "evaluation/rgb: 1 that are not whole JPEG images: 00000001.jpg" in text
     assert "training/mask: 1 that are not whole JPEG images: 00000004.jpg" in text
+
+
+def test_an_image_of_another_size_is_named_and_not_trained_on(broken):
+    path = broken / "training/rgb/00000007.jpg"
+    path.write_bytes(simplejpeg.encode_jpeg(np.zeros((40, 30, 3), np.uint8), colorspace="RGB"))
+    assert "training/rgb: 1 of another size than the others: 00000007.jpg" in problem(broken)
+    with pytest.raises(UnreadableFileError, match=r"00000007\.jpg is 30 x 40 pixels, but \d+ x \d+ by the first image"):
+        FreiHAND(broken).view("train").batch([7])
 
 
 def test_images_without_labels_are_named(broken):

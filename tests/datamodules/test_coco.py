@@ -149,6 +149,9 @@ def test_parameters_of_another_shape_are_refused(tmp_path, change):
     text.write_text(text.read_text().replace("NaN", "null"))
     with pytest.raises(ValueError, match=r"right hand of annotation 3 is not as NeuralAnnot's are: 48 pose"):
         COCO(root).prepare_data()
+    text.write_text("[1, 2]")
+    with pytest.raises(ValueError, match="its entry 0 is no pair of hands"):
+        COCO(root).prepare_data()
 
 
 def test_without_mano_the_parameters_are_left_out_and_that_is_said(tmp_path, caplog):

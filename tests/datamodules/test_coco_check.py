@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+import simplejpeg
 from tiny_coco import fit, person, points, write_coco
 
 from datamodules.check import check
@@ -18,8 +19,11 @@ def test_a_check_names_what_is_missing_and_broken(tmp_path):
     root = write_coco(tmp_path, people, captions=[(9, "Another.")], mano={"77": {"left": fit(), "right": None}})
     (root / "images/train2017/000000000001.jpg").unlink()
     os.truncate(root / "images/train2017/000000000002.jpg", 300)
+    third = simplejpeg.encode_jpeg(np.zeros((40, 30, 3), np.uint8), colorspace="RGB")
+    (root / "images/train2017/000000000003.jpg").write_bytes(third)
     said = str(check("coco", root, progress=False))
-    assert "1 missing: 000000000001.jpg; 1 that are not whole JPEG images: 000000000002.jpg." in said
+    assert "1 missing: 000000000001.jpg; 1 that are not whole JPEG images: 000000000002.jpg; 1 of another" in said
+    assert "1 of another size than annotated: 000000000003.jpg." in said
     assert "PROBLEM captions_train2017.json: No image has one" in said
     assert "PROBLEM MSCOCO_train_MANO_NeuralAnnot.json: No hand in it belongs to a person" in said
     assert "no coco_wholebody_val_v1.0.json: it cannot be validated" in said

@@ -1,5 +1,7 @@
 """FreiHAND's parameters posed by the hand model: they meet the stored meshes, joints and pixels."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,13 @@ def test_fingers_are_relative_to_the_mean_pose_and_the_root_is_not(part):
         mean = MODELS[int(part.sides[sample])].hands_mean.numpy()
         np.testing.assert_allclose(found[:3], stored[:3], atol=1e-6)
         np.testing.assert_allclose(found[3:], stored[3:] + mean, atol=1e-6)
+
+
+def test_a_list_of_parameters_of_another_length_is_refused(part, tmp_path):
+    root = shutil.copytree(part.root, tmp_path / "copy")
+    (root / f"{part.part}_mano.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"_mano\.json has 0 entries where \w+_K\.json has 6"):
+        FreiHANDPart(root, part.part).mano(0)
 
 
 def test_two_focal_lengths_leave_some_millimetres_as_the_format_does(tmp_path):
