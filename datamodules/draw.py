@@ -27,6 +27,7 @@ from zoo.registry import find
 from zoo.shapes import Vertices
 
 Rows = Literal["hands", "scenes"]
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 NAME = 18  # letters of a scene's name, from its end, that fit under a crop
 
 
@@ -48,7 +49,7 @@ def draw(
     Args:
         name: Of the dataset.
         root: Its folder; None is openhand's own.
-        out: The picture to write; its suffix is its format.
+        out: The picture to write, whose suffix is its format, or a folder to write NAME.png in.
         n: How many hands or scenes.
         seed: Which ones, and how crops are varied.
         split: Which part of the dataset.
@@ -58,6 +59,9 @@ def draw(
         mano: Folder of MANO's files, for meshes of datasets that need them.
         cache: Folder for indexes and parsed label files; None is the user's cache.
     """
+    path = Path(out) / f"{name}.png" if Path(out).is_dir() else Path(out)
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"--out {path} is no picture. Give a name that ends in {' or '.join(FORMATS)}.")
     if n < 1:
         raise ValueError(f"n={n} hands make no picture. Pass -n 1 or more.")
     data = load(name, root, mano, cache)
@@ -73,12 +77,14 @@ def draw(
         pictures, captions = _hands(data, scenes, n, seed, size)
         columns = min(len(pictures), max(2, 2 * round(np.sqrt(len(pictures) / 4))))
         title = f"{name}, {split} (left ones mirrored)"
-    path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet = contact_sheet(pictures, columns, captions, title=title)
     draft = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    sheet.save(draft)
-    os.replace(draft, path)
+    try:
+        sheet.save(draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)  # what a full disk left
     return path
 
 

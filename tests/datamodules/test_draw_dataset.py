@@ -52,6 +52,13 @@ def test_what_cannot_be_drawn_says_what_can(freihand, tmp_path):
         draw("imagenet", tmp_path, tmp_path / "a.png")
     with pytest.raises(ValueError, match="-n 1"):
         draw("freihand", freihand, tmp_path / "a.png", n=0)
+    with pytest.raises(ValueError, match=r"a\.xyz is no picture. Give a name that ends in \.png"):
+        draw("freihand", freihand, tmp_path / "a.xyz")
+
+
+def test_a_sheet_lies_under_its_name_in_a_folder(freihand, tmp_path):
+    assert draw("freihand", freihand, tmp_path, n=1) == tmp_path / "freihand.png"
+    assert [path.name for path in tmp_path.iterdir()] == ["freihand.png"]
 
 
 @pytest.fixture(scope="session", params=TWINS)

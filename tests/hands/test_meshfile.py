@@ -116,3 +116,12 @@ def test_unknown_suffixes_list_the_known_and_missing_files_are_missing(tmp_path)
         load_mesh(tmp_path / "hand.fbx")
     with pytest.raises(FileNotFoundError, match=r"hand\.obj"):
         load_mesh(tmp_path / "hand.obj")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("", "0 vertices, 0 faces"), ("v 0 0 0\nv 1 0 0\n", "2 vertices, 0 faces")]
+)
+def test_an_obj_file_without_a_mesh_says_what_it_has(tmp_path, content, said):
+    (tmp_path / "a.obj").write_text(content)
+    with pytest.raises(ValueError, match=rf"a\.obj cannot be read as a \.obj mesh \({said}\)"):
+        load_mesh(tmp_path / "a.obj")

@@ -61,7 +61,7 @@ def draw(
     Args:
         name: Of the dataset.
         root: Its folder; openhand finds its own.
-        out: The picture; NAME.png in this folder when not given.
+        out: The picture, or a folder for NAME.png; NAME.png in this folder when not given.
         n: How many hands or scenes.
         seed: Other seeds show others.
         split: Of the dataset.

@@ -153,6 +153,8 @@ def _from_obj(content: bytes) -> Mesh:
             ids = [int(field.split("/")[0]) for field in fields]
             ids = [i - 1 if i > 0 else len(table) + i for i in ids]
             faces += [(ids[0], b, c) for b, c in pairwise(ids[1:])]
+    if not table or not faces:
+        raise ValueError(f"{len(table)} vertices, {len(faces)} faces")
     rows = np.array(table)
     return _mesh(rows[:, :3], np.array(faces), rows[:, 3:6] if rows.shape[1] >= 6 else None)
 
