@@ -12,6 +12,7 @@ from checkpoints.load import SHIPPED, Weights, load, names, offline, sha256
 from checkpoints.precision import halved
 from checkpoints.save import save
 
+PLACES = ("base", "file", "guide", "path", "root")  # options that hold places, or names, of what is read
 GIVEN = {"skeleton3d": "3D joints", "skeleton2d": "2D joints", "image": "image", "none": "nothing"}
 
 
@@ -106,7 +107,8 @@ def _check_hand(config: Mapping[str, Any]) -> None:
 
 def _check_places(config: Mapping[str, Any]) -> None:
     for key, text in _texts(config):
-        here = key == "base" and text not in names() and Path(text).exists()
+        ours = key == "base" and text in names()
+        here = key in PLACES and not ours and text != "" and Path(text).exists()
         if here or text.startswith("~") or Path(text).is_absolute():
             advice = "Say with --base what others know it by: a name of weights that ship, or an id of the hub."
             raise ValueError(

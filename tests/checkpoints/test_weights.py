@@ -126,3 +126,13 @@ def test_released_weights_keep_no_place_of_the_machine(toy_zoo, tmp_path):
         shipped(tmp_path, init_args={"base": str(tmp_path / "base")})
     with pytest.raises(ValueError, match=r"need file ~/x, which is on this machine alone\. Keep such weights"):
         shipped(tmp_path, init_args={"parts": [{"init_args": {"file": "~/x"}}]})
+
+
+@pytest.mark.parametrize("key", ["base", "file", "path", "root"])
+def test_released_weights_keep_no_place_below_the_current_folder(toy_zoo, tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "math").mkdir()
+    with pytest.raises(ValueError, match=f"need {key} math, which is on this machine alone"):
+        shipped(tmp_path, init_args={"parts": [{"init_args": {key: "math"}}]})
+    monkeypatch.setattr("checkpoints.shipping.load", checkpoints.read)  # a toy has no attention
+    shipped(tmp_path, init_args={"width": 6, "attention": "math", key: "elsewhere"})

@@ -56,12 +56,13 @@ def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
     if match := re.search(r"(?:Expected a dot import path string|not a subclass of [^:]*): (\S+)", text):
         known = _choices(key, classes)
         return f"{key}={match[1]} is not known.{nearest(match[1], known)} Known: {', '.join(known)}."
-    if match := re.search(r"Subtypes: \[(.*)\] Errors: .*Given value: (.*)", text):
-        return f"{key} got {match[2]}, which is none of these: {_union(match[1])}."
     if match := re.search(r"Errors:((?: - Expected an? (?:(?! - ).)+)+) Given value type: .* Given value: (.*)$", text):
         kinds = [_type(kind) for kind in re.split(" - Expected an? ", match[1])[1:] if "NoneType" not in kind]
         value = re.sub(r"NestedArg\(key='.*?', val='(.*)'\)", r"\1", match[2])
-        return f"{key} got {value}, which is not {' or '.join(kinds)}."
+        if len(kinds) == 1 and "collections." not in kinds[0]:
+            return f"{key} got {value}, which is not {kinds[0]}."
+    if match := re.search(r"Subtypes: \[(.*)\] Errors: .*Given value: (.*)", text):
+        return f"{key} got {match[2]}, which is none of these: {_union(match[1])}."
     return one_line(text.partition(" Given value type:")[0], limit=400)
 
 

@@ -37,11 +37,12 @@ def release(
         time: How long that took.
         hardware: What it ran on; this machine without.
         steps: Training steps; read from a .ckpt without.
-        data: What they were trained on; read from the run's config.yaml without.
+        data: What they were trained on; read from the run's config.yaml, or the manifest, without.
         scores: The metrics.json of a `test`, or its folder; without, the half-precision weights are tested here.
         samples: Held-out hands of OpenHand, or pictures, to test on here, without --scores.
         scored_on: What --scores are of; read from the config.yaml of that test without.
-        licence: Of the weights; Apache-2.0 without, where all that they learned from comes with the project.
+        licence: Of the weights; without, the manifest's of a released folder, and Apache-2.0 where all that a run
+            learned from comes with the project.
         limits: What they cannot do, one sentence.
         base: What others know the base of AttentionHand's weights by, when the run names a place on this machine.
         to: Folder of shipped weights; the project's own without.
@@ -62,17 +63,16 @@ def release(
     if base is not None:
         weights.config["init_args"]["base"] = base
     run = {} if source.is_dir() else run_config(source.parent, source.parent.parent)
-    data = trained_on(run) if data is None else data
+    told = _told(source)
+    data = told.get("data", trained_on(run)) if data is None else data
+    licence = told.get("licence") if licence is None else licence
     if data is None:
         raise UsageError(f"--ckpt {ckpt} does not say what it was trained on. Say it with --data, in words.")
     if licence is None and (foreign := borrowed(run, weights.config, checkpoints.names())) is not None:
-        raise UsageError(
-            f"--ckpt {ckpt} learned from {foreign}, whose terms decide how its weights may be passed on. Name the "
-            "licence that they allow with --licence."
-        )
-    told = None if scores is None else _read(scores)
-    scored_on = _scored_on(scores, samples, weights.config) if scored_on is None else scored_on
-    found = _tested(weights, samples) if told is None else told
+        raise UsageError(f"--ckpt {ckpt} {foreign}. Name the licence of its weights with --licence.")
+    given = None if scores is None else _read(scores)
+    scored_on = _scored_on(scores, samples, weights.config, source) if scored_on is None else scored_on
+    found = _tested(weights, samples) if given is None else given
     facts: dict[str, Any] = {
         "licence": licence or "Apache-2.0", "data": data, "steps": _steps(source) if steps is None else steps,
         "time": time, "hardware": hardware or _hardware(), "command": " ".join(map(placeless, command.split())),
@@ -85,7 +85,18 @@ def release(
     return 0
 
 
-def _scored_on(scores: Path | None, samples: int, config: dict[str, Any]) -> str:
+def _told(source: Path) -> dict[str, Any]:
+    """What the manifest beside a released folder says of these very weights; nothing of a run."""
+    import checkpoints
+    from checkpoints.load import sha256
+
+    if not source.is_dir():
+        return {}
+    entry = checkpoints.manifest(source.resolve().parent).get(source.resolve().name) or {}
+    return entry if entry.get("sha256") == sha256(source / "model.safetensors") else {}
+
+
+def _scored_on(scores: Path | None, samples: int, config: dict[str, Any], source: Path) -> str:
     from checkpoints.kinds import kind_of
     from zoo.commands.provenance import judged_on, run_config
 
@@ -100,9 +111,25 @@ def _scored_on(scores: Path | None, samples: int, config: dict[str, Any]) -> str
             f"--scores {scores} does not say what was tested: there is no config.yaml of a whole test beside it. Say "
             "it with --scored_on, in words."
         )
+    if scores is not None and not _is_of(test.get("ckpt"), source):
+        whose = f"of the weights {test['ckpt']}" if test.get("ckpt") else "of untrained weights: its test had no --ckpt"
+        raise UsageError(
+            f"--scores {scores} is {whose}, and {placeless(str(source))} is released. Give the scores of `test --ckpt "
+            f"{source}`, or say with --scored_on, in words, what these are of."
+        )
     if things == "pictures":
         return f"{what}; loss is the error of the noise, with the same noise each time"
     return f"{what}, {_sampler(config)}, one sample a hand, mm"
+
+
+def _is_of(tested: str | None, source: Path) -> bool:
+    """Whether a test's `--ckpt` means the weights that are released."""
+    import checkpoints
+
+    try:
+        return tested is not None and checkpoints.find(tested).resolve() == source.resolve()
+    except FileNotFoundError:
+        return False
 
 
 def _hardware() -> str:
