@@ -3,7 +3,7 @@
 import pytest
 from jsonargparse import Namespace
 
-from zoo.commands.settle import read_by, settle_image_branch
+from zoo.commands.settle import read_by, same_model, settle_image_branch
 from zoo.registry import UsageError
 
 
@@ -41,3 +41,17 @@ def test_what_a_run_reads_is_among_its_options_however_deep(tmp_path):
     given.data.init_args.root = str(tmp_path)
     given.data.init_args.more = [{"a": "deep"}, 3]
     assert {str(tmp_path), "deep"} <= set(read_by(given))
+
+
+def made_by_a_function():
+    """Stands for a user's own function that builds a model."""
+
+
+def test_weights_are_compared_with_classes_alone():
+    trained = {"class_path": "zoo.models.HHMR"}
+    same_model(Namespace(ckpt="x", model=Namespace(class_path="test_settle.made_by_a_function")), trained)
+    same_model(Namespace(ckpt="x", model=Namespace(class_path="zoo.models.hhmr.HHMR")), trained)
+    with pytest.raises(UsageError, match=r"--ckpt x holds weights of HHMR, and the model is LatentDiffusion"):
+        same_model(
+            Namespace(ckpt="x", model=Namespace(class_path="zoo.models.latent_diffusion.LatentDiffusion")), trained
+        )

@@ -40,7 +40,7 @@ def lock(folder: Path) -> IO[Any] | None:
         except BlockingIOError:
             file.close()
             raise FileExistsError(
-                f"--out {folder} is where another process works now. Wait for it, or give another folder."
+                f"In {folder} another process works now. Wait until it ends, or give another folder with --out."
             ) from None
         except OSError:  # a disk without locks
             return file

@@ -21,9 +21,10 @@ def same_model(options: Namespace, trained: Mapping[str, Any] | None) -> None:
         UsageError: They are of another one.
     """
     path = str(options.model.class_path)
-    if trained is None or _class(trained) in [parent.__name__ for parent in getattr(imported(path), "__mro__", ())]:
+    made: Any = imported(path)
+    if trained is None or not isinstance(made, type):  # a function that makes the model: the weights will tell
         return
-    if not isinstance(imported(path), type):  # a function that makes the model: the weights will tell
+    if _class(trained) in [parent.__name__ for parent in made.__mro__]:
         return
     raise UsageError(
         f"--ckpt {options.ckpt} holds weights of {_class(trained)}, and the model is {path.rpartition('.')[2]}. Leave "
