@@ -5,6 +5,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -66,10 +67,10 @@ def sentence(error: ArgumentError, flags: Sequence[str]) -> str:
     return one_line(text.partition(" Given value type:")[0], limit=400)
 
 
-def imported(path: str) -> type:
-    """The class of a dotted path."""
+def imported(path: str) -> Any:
+    """What a dotted path names: a class, or a function that makes something."""
     module, _, name = path.rpartition(".")
-    return typing.cast(type, getattr(__import__(module, fromlist=[name]), name))
+    return getattr(__import__(module, fromlist=[name]), name)
 
 
 def _type(text: str) -> str:

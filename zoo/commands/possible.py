@@ -53,11 +53,11 @@ def _missing(spec: Any, name: str) -> Iterator[tuple[str, str]]:
         yield from _missing(value, f"{name}.{key}")
 
 
-def _may_be_none(made: type, parameter: inspect.Parameter) -> bool:
+def _may_be_none(made: Any, parameter: inspect.Parameter) -> bool:
     if parameter.default is None or parameter.annotation is parameter.empty:
         return True
     try:
-        hint = typing.get_type_hints(made.__init__).get(parameter.name, Any)  # type: ignore[misc]
+        hint = typing.get_type_hints(made.__init__).get(parameter.name, Any)
     except (NameError, AttributeError, TypeError):  # an annotation of somebody else's that only a type checker can read
         return True
     return hint in (Any, object) or any(part in (None, types.NoneType) for part in typing.get_args(hint))

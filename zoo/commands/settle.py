@@ -21,7 +21,7 @@ def same_model(options: Namespace, trained: Mapping[str, Any] | None) -> None:
         UsageError: They are of another one.
     """
     path = str(options.model.class_path)
-    made: Any = imported(path)
+    made = imported(path)
     if trained is None or not isinstance(made, type):  # a function that makes the model: the weights will tell
         return
     if _class(trained) in [parent.__name__ for parent in made.__mro__]:
