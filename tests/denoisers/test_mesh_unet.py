@@ -28,13 +28,14 @@ X, T = torch.randn(2, 778, 3), torch.tensor([3, 700])
 
 
 def test_an_untrained_network_predicts_the_wrist():
-    for overview in (0, 8):
-        net = MeshUNet(HAND, **SMALL, overview=overview)
+    for more in ({}, {"overview": 8}, {"spectral_skip": 8}):
+        net = MeshUNet(HAND, **SMALL, **more)
         assert (net(X, T, condition(2)) == 0).all()
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"block": "sa_only"}, {"pooled": True}, {"cross_attention": (0, 2)}, {"overview": 8}]
+    "changes",
+    [{}, {"block": "sa_only"}, {"pooled": True}, {"cross_attention": (0, 2)}, {"overview": 8}, {"spectral_skip": 8}],
 )
 def test_every_variant_keeps_the_shape_and_trains_every_weight(changes):
     net = network(**changes).train()
