@@ -60,6 +60,18 @@ def test_restarts_lower_the_loss(prior):
     assert many < one
 
 
+def test_plain_noise_is_not_taken_for_mistakes(prior):
+    vertices, pixels, confidence, intrinsics = scene(prior, 12)
+    box = (pixels.amax(1) - pixels.amin(1)).amax(-1)[:, None, None]
+    seen = pixels + 0.04 * box * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
+    off = []
+    for outlier in (0.05, 0.2, 1e3):  # the last: squares alone
+        weights = Weights(noise=0.04, outlier=outlier)
+        off.append(errors(fit_2d(prior, seen, confidence, intrinsics, 4, 20, weights, "lm").vertices, vertices).mean())
+    assert off[0] == off[1]
+    assert off[0] < 1.1 * off[2]
+
+
 def test_hands_of_which_nothing_is_seen_stay_at_the_mean(prior):
     _, pixels, confidence, intrinsics = scene(prior, 3)
     for method in ("lm", "lbfgs"):

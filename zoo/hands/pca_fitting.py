@@ -19,6 +19,7 @@ VIEWS = 24  # directions that starts look from
 PALM = (0, 1, 5, 9, 13, 17)  # joints that move little with the fingers
 OTHERS = 0.2  # how much the other joints count for a start
 COARSE, KEPT = 0.01, 4  # all restarts first meet this much noise, then the best few what noise there is
+SURE = 5.0  # standard deviations beyond which a keypoint may be a mistake
 NEAREST = 0.02  # metres; a joint nearer to the camera is a step too far
 ALONE = 1.0  # metres; the depth of hands of which nothing was seen
 
@@ -40,7 +41,8 @@ class Weights:
     Args:
         noise: Standard deviation of a keypoint, as a share of the longer side of the keypoints' box. Say what it
             is: 0.001 suits exact keypoints, 0.02 a detector's.
-        outlier: Residuals well above this share of the box are taken for mistakes.
+        outlier: Residuals well above this share of the box are taken for mistakes, if they are also well above
+            `SURE` times the noise: nearly all noise is below.
         pose: Weight of the components' squares; 1 is the prior's own.
         shape: Weight of the shapes' squares.
     """
@@ -127,7 +129,7 @@ class _Problem:
         )
         self.sharpness = 1 / (weights.noise * _box(self.pixels, self.confidence))
         self.redescending = redescending
-        self.limit = (weights.outlier / weights.noise) ** 2
+        self.limit = max(weights.outlier / weights.noise, SURE) ** 2
         pull = start.new_zeros(prior.size)
         pull[3 : 3 + prior.count], pull[-13:-3] = weights.pose, weights.shape
         self.pull = pull
