@@ -4,10 +4,13 @@ import torch
 from scipy.sparse.csgraph import laplacian
 from scipy.sparse.linalg import eigsh
 
+import checkpoints
 from zoo.denoisers.chebconv import scaled_laplacian
 from zoo.denoisers.hierarchy import mesh_edges
 from zoo.denoisers.spectral import SpectralSkip
 from zoo.hands.openhand import OpenHand
+from zoo.hands.pca import PCAPrior
+from zoo.hands.rotations import random_rotations
 
 EDGES = mesh_edges(OpenHand().faces.numpy())
 G = torch.Generator().manual_seed(0)
@@ -68,3 +71,18 @@ def test_gates_learn_what_a_shrunken_estimate_lacks():
 def test_impossible_frequencies_are_refused(count):
     with pytest.raises(ValueError, match="spectral_skip"):
         SpectralSkip(EDGES, 778, count, 4)
+
+
+def test_the_weights_that_ship_see_more_of_a_hand_with_their_skip():
+    method = checkpoints.load("hhmr")
+    g = torch.Generator().manual_seed(0)
+    hands = method.normalized(PCAPrior(method.hand, samples=200).sample(32, g, random_rotations(32, g)))
+    t = torch.full((32,), 30)
+    noisy = method.schedule.add_noise(hands, torch.randn(hands.shape, generator=g), t)
+    with torch.inference_mode():
+        seen = method.denoise(method.conditioner.null(32))(noisy, t).x0
+        torch.nn.init.zeros_(method.denoiser.spectral.gate.weight)
+        torch.nn.init.zeros_(method.denoiser.spectral.gate.bias)
+        without = method.denoise(method.conditioner.null(32))(noisy, t).x0
+    assert (seen - hands).norm(dim=-1).mean() < 0.9 * (without - hands).norm(dim=-1).mean()
+    assert (seen.var(0) / hands.var(0)).mean() > (without.var(0) / hands.var(0)).mean()
