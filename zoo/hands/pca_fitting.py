@@ -41,8 +41,7 @@ class Weights:
     Args:
         noise: Standard deviation of a keypoint, as a share of the longer side of the keypoints' box. Say what it
             is: 0.001 suits exact keypoints, 0.02 a detector's.
-        outlier: Residuals well above this share of the box are taken for mistakes, if they are also well above
-            `SURE` times the noise: nearly all noise is below.
+        outlier: Residuals well above this share of the box, and above five times the noise, are taken for mistakes.
         pose: Weight of the components' squares; 1 is the prior's own.
         shape: Weight of the shapes' squares.
     """
